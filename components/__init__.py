@@ -1,0 +1,1 @@
+"""The component resources; in each folder only `component.py` (and `libvirt.py`) imports Pulumi."""
