@@ -1,0 +1,54 @@
+"""One stack is one site: load it, construct its components, say what there is."""
+
+import pulumi
+
+from components.edge_node import EdgeNode, EdgeNodeArgs, hypervisor_provider
+from components.iot_stack import IoTStack, IoTStackArgs, docker_provider
+from components.wireguard_mesh import WireGuardMesh, WireGuardMeshArgs
+from config import derive
+from config.loader import load_site
+
+site = load_site()
+host_key = derive.ssh_host_key(site.seed, site.name, site.epochs.ssh_host)
+
+node = EdgeNode(
+    site.name,
+    EdgeNodeArgs(node=site.node, host_key=host_key),
+    pulumi.ResourceOptions(providers=[hypervisor_provider(site.name, site.node.hypervisor)]),
+)
+mesh = WireGuardMesh(
+    site.name,
+    WireGuardMeshArgs(
+        registry=site.registry,
+        key=derive.wireguard_key(site.seed, site.name, site.epochs.wireguard),
+        guest=node.guest,
+    ),
+)
+endpoints = {"ssh": f"{site.node.user}@{site.node.network.address.ip}"}
+if site.iot:
+    stack = IoTStack(
+        site.name,
+        IoTStackArgs(
+            iot=site.iot,
+            epochs=site.epochs,
+            seed=site.seed,
+            address=site.node.network.address.ip,
+            guest=node.guest,
+        ),
+        pulumi.ResourceOptions(providers=[docker_provider(site.name, site.node, host_key.public)]),
+    )
+    endpoints |= stack.endpoints
+    pulumi.export("certificateAuthority", stack.certificate_authority)
+
+pulumi.export("site", site.name)
+pulumi.export("endpoints", endpoints)
+pulumi.export("facts", node.facts)
+pulumi.export("mesh", {"address": mesh.address, "peers": mesh.peers})
+pulumi.export(
+    "nextSteps",
+    [
+        f"log in: ssh {endpoints['ssh']}",
+        "see the tunnel: sudo wg show wg0",
+        "see the containers: docker ps",
+    ],
+)

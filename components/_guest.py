@@ -1,0 +1,60 @@
+"""A node as the other components see it: where to log in, what it lives and dies with, how to bring files onto it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+from pulumi_command import remote
+
+from components._files import UNPACK, Directory, File, archive
+from components._options import child_options
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guest:
+    """A node that is up, or will be before anything that depends on it runs."""
+
+    connection: remote.ConnectionArgs
+    domain: pulumi.Resource
+    ready: pulumi.Resource
+
+    def options(
+        self, parent: pulumi.Resource, *, depends_on: Sequence[pulumi.Resource] = (), **more: Any
+    ) -> pulumi.ResourceOptions:
+        """Options of what lives in the guest: made once it is ready, made anew with a new VM, gone with the VM."""
+        return child_options(
+            parent,
+            depends_on=[self.ready, *depends_on],
+            deleted_with=self.domain,
+            replace_with=[self.domain],
+            **more,
+        )
+
+    def install(
+        self,
+        name: str,
+        entries: Iterable[File | Directory],
+        *,
+        then: str,
+        parent: pulumi.Resource,
+        depends_on: Sequence[pulumi.Resource] = (),
+    ) -> remote.Command:
+        """Bring files onto the node, then run a command; again whenever a file or the command changes.
+
+        Args:
+            name: the resource's name.
+            entries: what to bring; it travels on standard input and stays secret in the state.
+            then: an idempotent shell command without secrets.
+            parent: the component.
+            depends_on: what must be there before.
+        """
+        return remote.Command(
+            name,
+            connection=self.connection,
+            create=f"{UNPACK} && {then}",
+            stdin=pulumi.Output.secret(archive(entries)),
+            logging=remote.Logging.NONE,
+            add_previous_output_in_env=False,
+            opts=self.options(parent, depends_on=depends_on),
+        )

@@ -1,0 +1,75 @@
+"""The cloud-init payload of a node's first boot: NoCloud user data, network and meta data."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from components.edge_node.domain_xml import mac_address
+from components.edge_node.host_config import SYSCTL_FILE, SYSCTLS, sysctl_conf
+from config.derive import SshHostKey
+from config.site import Network, Node
+
+INTERFACE = "eth0"
+
+
+def user_data(site: str, node: Node, host_key: SshHostKey) -> str:
+    """Render `#cloud-config`: host name and key, first user, tuning, trusted registries.
+
+    The SSH host key is the one secret here: with it the first connection is already verified.
+    """
+    return "#cloud-config\n" + _yaml(
+        {
+            "hostname": site,
+            "manage_etc_hosts": True,
+            "disable_root": True,
+            "ssh_pwauth": False,
+            "ssh_deletekeys": True,
+            "ssh_genkeytypes": [],
+            "ssh_keys": {"ecdsa_private": host_key.private, "ecdsa_public": host_key.public},
+            "users": [
+                {
+                    "name": node.user,
+                    "groups": ["adm", "docker"],
+                    "lock_passwd": True,
+                    "shell": "/bin/bash",
+                    "ssh_authorized_keys": list(node.authorized_keys),
+                    "sudo": "ALL=(ALL) NOPASSWD:ALL",
+                }
+            ],
+            "write_files": [
+                {"path": SYSCTL_FILE, "content": sysctl_conf(SYSCTLS)},
+                *(
+                    {"path": f"/etc/docker/certs.d/{registry.host}/ca.crt", "content": registry.certificate_authority}
+                    for registry in node.registries
+                ),
+            ],
+        }
+    )
+
+
+def network_config(site: str, network: Network) -> str:
+    """Render cloud-init's network config, version 2: one interface, static."""
+    return _yaml(
+        {
+            "version": 2,
+            "ethernets": {
+                INTERFACE: {
+                    "match": {"macaddress": mac_address(site, network)},
+                    "set-name": INTERFACE,
+                    "addresses": [str(network.address)],
+                    "gateway4": str(network.gateway),
+                    "nameservers": {"addresses": [str(server) for server in network.dns]},
+                }
+            },
+        }
+    )
+
+
+def meta_data(site: str, generation: int) -> str:
+    """Render NoCloud meta data; a new generation is a new instance, on which cloud-init runs anew."""
+    return _yaml({"instance-id": f"{site}-{generation}", "local-hostname": site})
+
+
+def _yaml(content: Mapping[str, Any]) -> str:
+    return yaml.safe_dump(content, sort_keys=False, width=1000)

@@ -1,0 +1,67 @@
+"""`EdgeNode`: a KVM guest on the site's hypervisor, tuned as asked, proven by its own facts."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+from pulumi_command import remote
+
+from components._guest import Guest
+from components._options import child_options
+from components.edge_node.facts import READ_FACTS, fact_files
+from components.edge_node.libvirt import VirtualMachine
+from config.derive import SshHostKey
+from config.site import Node
+
+#: One dial a second or so: a first boot takes 30 to 90 s, under emulation twice that.
+_DIAL_LIMIT = 120
+_DIAL_TIMEOUT_SECONDS = 5
+
+#: cloud-init's end, and a Docker that answers. Exit status 2 is "done with warnings", which the facts then name.
+_WAIT_UNTIL_READY = "cloud-init status --wait > /dev/null; sudo docker info > /dev/null"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EdgeNodeArgs:
+    """What a node is made of: its section of the config and its derived host key."""
+
+    node: Node
+    host_key: SshHostKey
+
+
+class EdgeNode(pulumi.ComponentResource):
+    """The guest of one site.
+
+    Attributes:
+        guest: how the other components reach and follow it; ready once the facts are as asked.
+        facts: what the node says of itself, read back by `on_node/facts.py`.
+    """
+
+    guest: Guest
+    facts: pulumi.Output[dict[str, Any]]
+
+    def __init__(self, name: str, args: EdgeNodeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("fjord-edge:index:EdgeNode", name, None, opts)
+        machine = VirtualMachine(site=name, node=args.node, host_key=args.host_key, parent=self)
+        domain = machine.create()
+        connection = remote.ConnectionArgs(
+            host=str(args.node.network.address.ip),
+            user=args.node.user,
+            host_key=args.host_key.public,
+            dial_error_limit=_DIAL_LIMIT,
+            per_dial_timeout=_DIAL_TIMEOUT_SECONDS,
+        )
+        booted = remote.Command(
+            f"{name}-ready",
+            connection=connection,
+            create=_WAIT_UNTIL_READY,
+            add_previous_output_in_env=False,
+            opts=child_options(self, depends_on=[domain], deleted_with=domain, replace_with=[domain]),
+        )
+        proven = Guest(connection=connection, domain=domain, ready=booted).install(
+            f"{name}-facts", fact_files(), then=READ_FACTS, parent=self
+        )
+        self.guest = Guest(connection=connection, domain=domain, ready=proven)
+        self.facts = proven.stdout.apply(json.loads)
+        self.register_outputs({"facts": self.facts})

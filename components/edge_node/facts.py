@@ -1,0 +1,36 @@
+"""What the node is asked to be, and the program that holds the node against it."""
+
+import json
+from pathlib import Path
+
+from components._files import File
+from components.edge_node.cloud_init import INTERFACE
+from components.edge_node.host_config import EGRESS_QDISC, SYSCTLS
+
+DATA_MOUNT = "/srv/fjord-edge"
+DATA_LABEL = "fjord-data"
+
+_PROGRAM = "/usr/local/lib/fjord-edge/facts"
+_ASKED = "/etc/fjord-edge/asked.json"
+
+#: Prints the facts as JSON; fails when one is not as asked. Root, since the data disk's label is root's to read.
+READ_FACTS = f"sudo {_PROGRAM} {_ASKED}"
+
+
+def asked() -> dict[str, object]:
+    """What must be found on the node; the shape is that of the facts."""
+    return {
+        "sysctls": dict(SYSCTLS),
+        "qdiscs": {INTERFACE: EGRESS_QDISC},
+        "mounts": {DATA_MOUNT: DATA_LABEL},
+        "firstBoot": "done",
+    }
+
+
+def fact_files() -> list[File]:
+    """The program and what it compares with."""
+    program = (Path(__file__).parent / "on_node" / "facts.py").read_text()
+    return [
+        File(path=_PROGRAM, contents=program, mode=0o755),
+        File(path=_ASKED, contents=json.dumps(asked(), indent=2) + "\n"),
+    ]

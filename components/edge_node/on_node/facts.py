@@ -1,0 +1,69 @@
+#!/usr/bin/env python3
+"""Runs on the node: reads back what the kernel really does, compares it with what was asked, prints it as JSON."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def main(asked_file: str) -> int:
+    """Print the facts; each that is not as asked is named on standard error with both values, and the status is 1."""
+    asked = json.loads(Path(asked_file).read_text())
+    found = read_facts(asked)
+    print(json.dumps(found, sort_keys=True))
+    wrong = mismatches(asked, found)
+    for line in wrong:
+        print(f"not as asked: {line}", file=sys.stderr)
+    return 1 if wrong else 0
+
+
+def mismatches(asked: dict[str, Any], found: dict[str, Any], path: str = "") -> list[str]:
+    """List every asked value that was not found, with both values."""
+    wrong = []
+    for key, value in asked.items():
+        here = f"{path}{key}"
+        if isinstance(value, dict):
+            wrong += mismatches(value, found.get(key) or {}, f"{here}: ")
+        elif found.get(key) != value:
+            wrong.append(f"{here}: asked {value!r}, found {found.get(key)!r}")
+    return wrong
+
+
+def read_facts(asked: dict[str, Any]) -> dict[str, Any]:
+    """Read the node; the asked sysctls and interfaces say which ones are looked at."""
+    return {
+        "kernel": output("uname", "-r"),
+        "sysctls": {key: sysctl(key) for key in asked["sysctls"]},
+        "qdiscs": {interface: root_qdisc(interface) for interface in asked["qdiscs"]},
+        "mounts": {target: mount_source(target) for target in asked["mounts"]},
+        "docker": output("docker", "version", "--format", "{{.Server.Version}}"),
+        "firstBoot": json.loads(output("cloud-init", "status", "--format", "json"))["status"],
+    }
+
+
+def sysctl(key: str) -> str:
+    """Read a sysctl, its values separated by single spaces."""
+    return " ".join(Path("/proc/sys", key.replace(".", "/")).read_text().split())
+
+
+def root_qdisc(interface: str) -> str:
+    """Name the queueing discipline at an interface's root, or nothing."""
+    qdiscs = json.loads(output("tc", "-json", "qdisc", "show", "dev", interface, "root"))
+    return qdiscs[0]["kind"] if qdiscs else ""
+
+
+def mount_source(target: str) -> str:
+    """Name the label of the file system mounted at a path, or nothing."""
+    return output("findmnt", "--noheadings", "--output", "LABEL", "--mountpoint", target)
+
+
+def output(*command: str) -> str:
+    """Run a command; a failing one says nothing."""
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
+    return done.stdout.decode().strip()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,124 @@
+"""What runs on a site, as plain values: one `Service` for each container."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+from components._files import Directory, File
+from config.site import Images
+
+#: Where the services' own data lies: on the data disk, which outlives the VM.
+DATA = "/srv/fjord-edge"
+
+#: Where the services' configuration lies on the node; mounted read-only.
+CONFIGURATION = "/etc/fjord-edge"
+
+NETWORK = "fjord-edge"
+
+MQTT_TLS_PORT = 8883
+INFLUXDB_PORT = 8086
+LOOPBACK = IPv4Address("127.0.0.1")
+
+#: Users that exist in no image; official images and others then behave the same.
+MOSQUITTO_USER = 1883
+INFLUXDB_USER = 8086
+TELEGRAF_USER = 8125
+
+
+@dataclass(frozen=True, kw_only=True)
+class HealthCheck:
+    """How Docker knows that a service works: a command without a shell."""
+
+    command: Sequence[str]
+    start_period: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """One container: always its own user, a read-only root, no capabilities, bounded memory."""
+
+    name: str
+    image: str
+    user: int
+    command: Sequence[str]
+    memory_mib: int
+    health_check: HealthCheck
+    configuration: str
+    """Where the image expects its configuration."""
+    data: str | None = None
+    """Where the service keeps its data, if it has any."""
+    ports: Mapping[int, IPv4Address]
+    """Published ports and the address each is bound to."""
+    environment: Sequence[str] = ()
+    """NAME=value; never a secret."""
+
+    @property
+    def data_directory(self) -> Directory:
+        """The service's own directory on the data disk."""
+        return Directory(path=f"{DATA}/{self.name}", mode=0o700, owner=self.user)
+
+    @property
+    def configuration_directory(self) -> str:
+        """The service's own configuration on the node."""
+        return f"{CONFIGURATION}/{self.name}"
+
+    def files(self, contents: Mapping[str, str]) -> list[File | Directory]:
+        """The service's configuration for its user alone, and its place on the data disk."""
+        directory = self.configuration_directory
+        return [
+            Directory(path=directory, mode=0o500, owner=self.user),
+            *(
+                File(path=f"{directory}/{name}", contents=text, mode=0o400, owner=self.user)
+                for name, text in contents.items()
+            ),
+            *([self.data_directory] if self.data else []),
+        ]
+
+
+def mosquitto(images: Images, address: IPv4Address) -> Service:
+    """The broker: sensors reach it at the node's own address, over TLS."""
+    return Service(
+        name="mosquitto",
+        image=images.mosquitto,
+        user=MOSQUITTO_USER,
+        command=["/usr/sbin/mosquitto", "-c", "/mosquitto/config/mosquitto.conf"],
+        memory_mib=256,
+        health_check=HealthCheck(
+            command=["mosquitto_sub", "-t", "$SYS/broker/uptime", "-C", "1", "-W", "10"], start_period="10s"
+        ),
+        configuration="/mosquitto/config",
+        data="/mosquitto/data",
+        ports={MQTT_TLS_PORT: address},
+        environment=["XDG_CONFIG_HOME=/mosquitto/config"],
+    )
+
+
+def influxdb(images: Images) -> Service:
+    """The database: reached by the collector, and from the node itself."""
+    return Service(
+        name="influxdb",
+        image=images.influxdb,
+        user=INFLUXDB_USER,
+        command=["/usr/bin/influxd", "-config", "/etc/influxdb/influxdb.conf"],
+        memory_mib=768,
+        health_check=HealthCheck(
+            command=["curl", "-fsS", f"http://127.0.0.1:{INFLUXDB_PORT}/ping"], start_period="20s"
+        ),
+        configuration="/etc/influxdb",
+        data="/var/lib/influxdb",
+        ports={INFLUXDB_PORT: LOOPBACK},
+    )
+
+
+def telegraf(images: Images) -> Service:
+    """The collector: from the broker into the database."""
+    return Service(
+        name="telegraf",
+        image=images.telegraf,
+        user=TELEGRAF_USER,
+        command=["/usr/bin/telegraf", "--config", "/etc/telegraf/telegraf.conf"],
+        memory_mib=256,
+        health_check=HealthCheck(command=["curl", "-fsS", "http://127.0.0.1:8080"], start_period="10s"),
+        configuration="/etc/telegraf",
+        ports={},
+    )

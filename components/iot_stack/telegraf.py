@@ -1,0 +1,99 @@
+"""The collector's configuration: readings from the broker into the database, each once, with its own time and tags."""
+
+import json
+from collections.abc import Sequence
+
+from components.iot_stack.containers import INFLUXDB_PORT, MQTT_TLS_PORT
+from components.iot_stack.influxdb import DATABASE
+from components.iot_stack.mosquitto import MAX_INFLIGHT
+from config.derive import CertifiedKey, MqttUser
+from config.site import Sensor
+
+#: Readings in one write; not more than the broker lets be unacknowledged.
+BATCH = MAX_INFLIGHT
+
+MEASUREMENT = "reading"
+
+_CONF = """\
+[agent]
+interval = "10s"
+flush_interval = "200ms"
+metric_batch_size = {batch}
+metric_buffer_limit = {buffer}
+omit_hostname = true
+quiet = true
+
+[[inputs.mqtt_consumer]]
+servers = ["ssl://mosquitto:{mqtt_port}"]
+tls_ca = "/etc/telegraf/ca.crt"
+username = {mqtt_user}
+password = {mqtt_password}
+client_id = "telegraf"
+persistent_session = true
+qos = 1
+max_undelivered_messages = {batch}
+topics = ["sensors/+/+"]
+topic_tag = ""
+name_override = "{measurement}"
+data_format = "json_v2"
+
+[[inputs.mqtt_consumer.topic_parsing]]
+topic = "sensors/+/+"
+tags = "_/sensor/quantity"
+
+[[inputs.mqtt_consumer.json_v2]]
+timestamp_path = "time"
+timestamp_format = "unix_ms"
+
+[[inputs.mqtt_consumer.json_v2.field]]
+path = "value"
+type = "float"
+
+[[processors.lookup]]
+namepass = ["{measurement}"]
+files = ["/etc/telegraf/pens.json"]
+format = "json"
+key = '{{{{.Tag "sensor"}}}}'
+
+[[inputs.internal]]
+collect_memstats = false
+
+[[outputs.influxdb]]
+namepass = ["{measurement}"]
+urls = ["http://influxdb:{influxdb_port}"]
+database = "{database}"
+skip_database_creation = true
+username = "telegraf"
+password = {influxdb_password}
+timeout = "5s"
+
+[[outputs.health]]
+namepass = ["internal_agent"]
+service_address = "http://127.0.0.1:8080"
+"""
+
+
+def telegraf_files(
+    sensors: Sequence[Sensor], user: MqttUser, influxdb_password: str, authority: CertifiedKey
+) -> dict[str, str]:
+    """Render the collector's files by name."""
+    return {
+        "telegraf.conf": _CONF.format(
+            batch=BATCH,
+            buffer=10 * BATCH,
+            mqtt_port=MQTT_TLS_PORT,
+            mqtt_user=_toml(user.name),
+            mqtt_password=_toml(user.password),
+            measurement=MEASUREMENT,
+            influxdb_port=INFLUXDB_PORT,
+            database=DATABASE,
+            influxdb_password=_toml(influxdb_password),
+        ),
+        "pens.json": json.dumps({sensor.id: {"pen": sensor.pen} for sensor in sensors}, indent=2) + "\n",
+        "ca.crt": authority.certificate,
+    }
+
+
+def _toml(text: str) -> str:
+    """A TOML basic string; JSON's escapes are a subset of TOML's."""
+    return json.dumps(text)

@@ -1,0 +1,151 @@
+"""From a stack's config and the registry to one valid `Site`; the only reader of pulumi.Config."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pulumi
+from pulumi.runtime.config import get_config, is_config_secret
+
+from config.base import ConfigError, Mistake
+from config.derive import IdentityKey, Seed, WireGuardKey, identity_key, wireguard_key
+from config.registry import Entry, Registry, load_registry
+from config.site import Epochs, Iot, Node, SiteSection
+
+PROJECT = "fjord-edge"
+REGISTRY = Path(__file__).parent / "mesh"
+
+#: Fingerprints of the seeds in the example stacks, which anyone can read, by their stack.
+PUBLISHED_SEEDS: Mapping[str, str] = {"df8c6c3e0f43bca4": "hq", "59c67a45079ee61d": "oslo"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """One site, valid as a whole: its own section, every site's public facts, and the seed of its keys."""
+
+    name: str
+    node: Node
+    epochs: Epochs
+    iot: Iot | None
+    registry: Registry
+    seed: Seed
+
+    @property
+    def entry(self) -> Entry:
+        """The site's own public facts."""
+        return self.registry.entries[self.name]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackConfig:
+    """What a stack file says, as the engine hands it over: text, decrypted."""
+
+    site: str | None
+    seed: str | None
+    seed_is_secret: bool
+
+
+def load_site() -> Site:
+    """Load the site of the running stack.
+
+    Raises:
+        pulumi.RunError: every mistake, a line each; no resource was registered.
+    """
+    stack = pulumi.get_stack()
+    content = StackConfig(
+        site=get_config(f"{PROJECT}:site"),
+        seed=get_config(f"{PROJECT}:seed"),
+        seed_is_secret=is_config_secret(f"{PROJECT}:seed"),
+    )
+    try:
+        return assemble(stack, content, load_registry(REGISTRY))
+    except ConfigError as error:
+        raise pulumi.RunError(f"the config of {stack} has mistakes, nothing was changed:\n{error}") from None
+
+
+def assemble(stack: str, content: StackConfig, registry: Registry) -> Site:
+    """Validate one stack's config against the registry.
+
+    Args:
+        stack: the stack's name, which is the site's.
+        content: the stack's config.
+        registry: every site's public facts.
+
+    Raises:
+        ConfigError: what is wrong, with file, key, value and remedy.
+    """
+    file = f"Pulumi.{stack}.yaml"
+    section = SiteSection.parse(_site_section(content, file), file=file, root=f"{PROJECT}:site")
+    if stack not in registry.entries:
+        raise ConfigError(Mistake(f"config/mesh/{stack}.yaml", "", "", "the site has no registry entry; add this file"))
+    seed = _seed(content, file, stack, allow_published=section.allow_published_seed)
+    _check_role(registry.entries[stack], section, file)
+    _check_keys(stack, registry.entries[stack], seed, section.epochs)
+    return Site(name=stack, node=section.node, epochs=section.epochs, iot=section.iot, registry=registry, seed=seed)
+
+
+def _site_section(content: StackConfig, file: str) -> dict[str, Any]:
+    key = f"{PROJECT}:site"
+    if content.site is None:
+        raise ConfigError(
+            Mistake(file, key, "", "this key is missing; copy the section of Pulumi.oslo.yaml and edit it")
+        )
+    try:
+        section = json.loads(content.site)
+    except ValueError:
+        section = None
+    if not isinstance(section, dict):
+        raise ConfigError(Mistake(file, key, "", "expected a section of keys; see Pulumi.oslo.yaml"))
+    return section
+
+
+def _seed(content: StackConfig, file: str, stack: str, *, allow_published: bool) -> Seed:
+    key = f"{PROJECT}:seed"
+    command = f"openssl rand -base64 32 | pulumi config set --secret seed --stack {stack}"
+    if content.seed is None:
+        raise ConfigError(Mistake(file, key, "", f"the seed is missing; make one: {command}"))
+    if not content.seed_is_secret:
+        raise ConfigError(
+            Mistake(file, key, "", f"the seed lies here in the clear; it is spent, make another: {command}")
+        )
+    try:
+        seed = Seed.parse(content.seed)
+    except ValueError as error:
+        raise ConfigError(Mistake(file, key, "", str(error))) from None
+    example = PUBLISHED_SEEDS.get(seed.fingerprint)
+    if example and not allow_published:
+        raise ConfigError(
+            Mistake(file, key, "", f"this is the published seed of the example {example}; make one: {command}")
+        )
+    return seed
+
+
+def _check_role(entry: Entry, section: SiteSection, file: str) -> None:
+    key = f"{PROJECT}:site.iot"
+    if entry.role == "site" and section.iot is None:
+        raise ConfigError(Mistake(file, key, "", "a site needs this section; see Pulumi.oslo.yaml"))
+    if entry.role == "hub" and section.iot is not None:
+        raise ConfigError(Mistake(file, key, "", "a hub takes in no sensors; remove this section"))
+
+
+def _check_keys(site: str, entry: Entry, seed: Seed, epochs: Epochs) -> None:
+    """The registry tells everyone else this site's public keys: they must be the ones that its seed gives."""
+    computed: dict[str, WireGuardKey | IdentityKey] = {
+        "tunnelKey": wireguard_key(seed, site, epochs.wireguard),
+        "identityKey": identity_key(seed, site, epochs.identity),
+    }
+    registered = {"tunnelKey": entry.tunnel_key, "identityKey": entry.identity_key}
+    mistakes = [
+        Mistake(
+            f"config/mesh/{site}.yaml",
+            key,
+            registered[key],
+            f"the seed and epoch give another key; write `{key}: {computed[key].public}`",
+        )
+        for key in registered
+        if registered[key] != computed[key].public
+    ]
+    if mistakes:
+        raise ConfigError(*mistakes)

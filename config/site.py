@@ -1,0 +1,231 @@
+"""The models of `fjord-edge:site` in `Pulumi.<site>.yaml`: what is neither public nor secret about one site."""
+
+import re
+from datetime import date
+from ipaddress import IPv4Address, IPv4Interface
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, StringConstraints, field_validator, model_validator
+
+from config.base import Model
+from config.versions import IMAGES
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9-]{0,29}[a-z0-9])?$")]
+Quantity = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
+MacAddress = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$")]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Epoch = Annotated[int, Field(ge=1)]
+
+_PUBLIC_KEY = re.compile(r"^(ssh-ed25519|ecdsa-sha2-nistp(256|384|521)|sk-[a-z0-9@.-]+) [A-Za-z0-9+/]+=* ?[\w@.+-]*$")
+_PINNED_IMAGE = re.compile(r"^[a-z0-9][\w.:/-]*@sha256:[0-9a-f]{64}$")
+
+
+class Hypervisor(Model):
+    """The machine that runs the site's guest, reached by SSH on a path of its own, never through its own guest."""
+
+    host: str
+    """Host name or address of the hypervisor's management interface."""
+    user: str = "root"
+    """SSH user; it needs access to libvirt's socket."""
+    known_hosts: str = "config/known_hosts"
+    """File with the hypervisor's SSH host key, relative to the checkout or absolute."""
+    accelerator: Literal["kvm", "qemu"] = "kvm"
+    """libvirt's domain type; `qemu` is emulation and only for a lab."""
+    pool: str = "/srv/nvme/fjord-edge"
+    """Directory on NVMe that holds the site's storage pools."""
+
+
+class Image(Model):
+    """The node image, built by `make node-image`."""
+
+    source: str
+    """Path or http(s) address of the qcow2 file."""
+    sha256: Sha256
+    """Checksum of that file, as `sha256sum` prints it."""
+
+
+class Network(Model):
+    """The guest's one network interface."""
+
+    bridge: str
+    """Bridge on the hypervisor that the guest joins."""
+    address: IPv4Interface
+    """Static address with prefix length."""
+    gateway: IPv4Address
+    """Default gateway."""
+    dns: tuple[IPv4Address, ...] = Field(min_length=1)
+    """Name servers."""
+    mac: MacAddress | None = None
+    """MAC address; derived from the site's name when absent."""
+
+    @field_validator("mac")
+    @classmethod
+    def mac_is_unicast(cls, mac: str | None) -> str | None:
+        """A multicast address cannot be an interface's own (IEEE 802)."""
+        if mac and int(mac[:2], 16) & 1:
+            raise ValueError("a multicast MAC cannot be an interface's address; make its first byte even")
+        return mac
+
+    @model_validator(mode="after")
+    def gateway_is_a_neighbour(self) -> Self:
+        """The gateway must be another host of the guest's own network."""
+        if self.gateway not in self.address.network:
+            raise ValueError(f"gateway {self.gateway} is outside {self.address.network}; give one inside it")
+        if self.gateway == self.address.ip:
+            raise ValueError(f"gateway {self.gateway} is the guest's own address; give the router's")
+        return self
+
+    @model_validator(mode="after")
+    def address_is_a_host(self) -> Self:
+        """The network's own and its broadcast address belong to no host."""
+        network = self.address.network
+        if network.prefixlen < 31 and self.address.ip in (network.network_address, network.broadcast_address):
+            raise ValueError(f"address {self.address} is not a host of {network}; give one between its ends")
+        return self
+
+
+class TrustedRegistry(Model):
+    """An image registry with a certificate authority of its own."""
+
+    host: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.-]+(:\d{1,5})?$")]
+    """Host and port as in the images' names."""
+    certificate_authority: str
+    """The authority's certificate, PEM."""
+
+
+class Node(Model):
+    """The guest: `EdgeNode`."""
+
+    generation: int = Field(default=1, ge=1)
+    """Raise it to replace the VM with what its first boot reads; the data disk stays."""
+    cpus: int = Field(ge=1, le=64)
+    """Virtual CPUs."""
+    memory_mib: int = Field(ge=768)
+    """Memory, MiB."""
+    root_disk_gib: int = Field(default=8, ge=4)
+    """Root disk, GiB; images and containers live here."""
+    data_disk_gib: int = Field(ge=1)
+    """Data disk, GiB; outlives the VM."""
+    image: Image
+    """What it boots."""
+    hypervisor: Hypervisor
+    """Where it runs."""
+    network: Network
+    """How it is reached."""
+    user: Name = "edge"
+    """First user, by key only, with sudo."""
+    authorized_keys: tuple[str, ...] = Field(min_length=1)
+    """Public SSH keys of those who may log in."""
+    registries: tuple[TrustedRegistry, ...] = ()
+    """Image registries with their own certificate authority."""
+
+    @field_validator("authorized_keys")
+    @classmethod
+    def authorized_keys_are_public_keys(cls, keys: tuple[str, ...]) -> tuple[str, ...]:
+        """One OpenSSH public key a line; a private key pasted here by mistake is refused."""
+        for number, key in enumerate(keys):
+            if not _PUBLIC_KEY.match(key):
+                raise ValueError(f"entry {number} is not an OpenSSH public key; paste one line of a `.pub` file")
+        return keys
+
+
+class Epochs(Model):
+    """Raise one to change the keys of that purpose; all are derived from the seed."""
+
+    wireguard: Epoch = 1
+    """Tunnel key."""
+    identity: Epoch = 1
+    """Key for secrets shared with headquarters."""
+    ssh_host: Epoch = 1
+    """The node's SSH host key."""
+    mqtt_authority: Epoch = 1
+    """The site's certificate authority."""
+    mqtt_server: Epoch = 1
+    """The broker's certificate."""
+    passwords: Epoch = 1
+    """Passwords of sensors and services."""
+
+
+class Certificates(Model):
+    """The life of the site's certificates; written down, so that a preview never shows a change that is none."""
+
+    not_before: date
+    """First day, UTC."""
+    not_after: date
+    """Last day, UTC."""
+
+    @model_validator(mode="after")
+    def life_is_positive(self) -> Self:
+        """A certificate must end after it begins."""
+        if self.not_after <= self.not_before:
+            raise ValueError(f"notAfter {self.not_after} is not later than notBefore {self.not_before}")
+        return self
+
+
+class Sensor(Model):
+    """One device that publishes `sensors/<id>/<quantity>`."""
+
+    id: Name
+    """The sensor's name and MQTT user."""
+    pen: Name
+    """The pen it hangs in."""
+
+
+class Images(Model):
+    """The containers' images, each pinned by digest."""
+
+    mosquitto: str = IMAGES["mosquitto"]
+    """MQTT broker."""
+    telegraf: str = IMAGES["telegraf"]
+    """Collector."""
+    influxdb: str = IMAGES["influxdb"]
+    """Local database."""
+
+
+class Iot(Model):
+    """The containers that take in, store and watch: `IoTStack`."""
+
+    server_names: tuple[str, ...] = ()
+    """Further DNS names by which sensors reach the broker."""
+    certificates: Certificates
+    """The life of the broker's certificates."""
+    sensors: tuple[Sensor, ...] = Field(min_length=1)
+    """Every sensor of the site."""
+    images: Images = Images()
+    """What runs."""
+
+    @field_validator("images")
+    @classmethod
+    def images_are_pinned(cls, images: Images) -> Images:
+        """A tag can change under a site's feet, a digest cannot."""
+        for service, image in images.model_dump().items():
+            if not _PINNED_IMAGE.match(image):
+                raise ValueError(
+                    f"{service}: {image} is not pinned; write name@sha256:<digest>, "
+                    f"with the digest from `skopeo inspect --format '{{{{.Digest}}}}' docker://{image}`"
+                )
+        return images
+
+    @field_validator("sensors")
+    @classmethod
+    def sensors_have_names_of_their_own(cls, sensors: tuple[Sensor, ...]) -> tuple[Sensor, ...]:
+        """A sensor's id is its MQTT user: it belongs to one device."""
+        seen: set[str] = set()
+        for sensor in sensors:
+            if sensor.id in seen:
+                raise ValueError(f"sensor {sensor.id} is listed twice; give each device an id of its own")
+            seen.add(sensor.id)
+        return sensors
+
+
+class SiteSection(Model):
+    """What `fjord-edge:site` says."""
+
+    node: Node
+    """The guest."""
+    epochs: Epochs = Epochs()
+    """Rotation of derived keys."""
+    iot: Iot | None = None
+    """The sensors' side; absent at headquarters."""
+    allow_published_seed: bool = False
+    """Accept the published seed of an example stack; only for a lab."""
