@@ -81,3 +81,31 @@ def run(
         tail = path.read_text(errors="replace").splitlines()[-TAIL_LINES:]
         print("\n".join(tail), file=sys.stderr)
         raise LabError(f"{command[0]} exited with {done.returncode}; its output is in {path}", remedy)
+
+
+def stream(command: Sequence[str], *, log: Path, prefix: str, env: Mapping[str, str], cwd: Path) -> int:
+    """Run a command, show each line of its output with a prefix and keep it in a log.
+
+    Returns:
+        The command's exit status.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        log.open("a") as kept,
+        subprocess.Popen(
+            command,
+            env=env,
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        ) as process,
+    ):
+        assert process.stdout is not None  # noqa: S101  PIPE was asked for
+        for line in process.stdout:
+            kept.write(line)
+            if line.strip():
+                say(f"  {prefix}: {line.rstrip()}")
+    return process.returncode

@@ -1,0 +1,42 @@
+.DEFAULT_GOAL := help
+.PHONY: help check up down clean test bench lock golden node-image
+
+PYTHON := .venv/bin/python
+
+help: ## show the targets
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
+
+check: ## format, lint, types, unit tests; no root, no lab
+	@lab/bootstrap venv
+	@.venv/bin/ruff format --check --quiet . || { echo "run .venv/bin/ruff format ."; exit 1; }
+	@.venv/bin/ruff check --quiet .
+	@.venv/bin/mypy
+	@.venv/bin/pytest --quiet
+
+up: ## the lab: hypervisor, headquarters and the site oslo on this machine; root
+	@lab/bootstrap machine
+	@$(PYTHON) -m lab up
+
+down: ## end the lab and remove what it made, caches aside
+	@if [ -x $(PYTHON) ]; then $(PYTHON) -m lab down; fi
+
+clean: down ## `down`, and remove the caches too
+	@if [ -x $(PYTHON) ]; then $(PYTHON) -m lab clean; fi
+	@rm -rf .venv .cache
+
+test: check up ## everything: `check`, `up`, and the tests in the lab
+	@.venv/bin/pytest --quiet tests/e2e
+
+bench: up ## figures, written to docs/benchmarks.md
+	@$(PYTHON) -m lab bench
+
+node-image: ## the node image, for production as for the lab; root
+	@lab/bootstrap machine
+	@$(PYTHON) -m node_image.build
+
+lock: ## resolve pyproject.toml anew into the two lock files
+	@.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header pyproject.toml --group dev -o requirements-dev.txt
+	@.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header pyproject.toml -c requirements-dev.txt -o requirements.txt
+
+golden: ## write the golden files and the JSON Schema anew, for review
+	@GOLDEN=write .venv/bin/pytest --quiet tests/golden_test.py

@@ -1,0 +1,95 @@
+"""The lab's command: `python -m lab up|down|clean|status|exec`."""
+
+import argparse
+import fcntl
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from lab import hypervisor
+from lab.console import LabError, say
+from lab.deploy import deploy
+from lab.paths import CACHE, STATE
+from lab.report import report
+from lab.stacks import existing_stacks
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one subcommand; a failure is one line on standard error and exit status 1."""
+    arguments = _parser().parse_args(words)
+    try:
+        hypervisor.require_root()
+        arguments.run(arguments)
+    except LabError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; the next `make up` goes on from here", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m lab", description="Hypervisor, headquarters and a site on one machine."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, run: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text)
+        command.set_defaults(run=run)
+        return command
+
+    add("up", _up, "build what is missing, start the lab, deploy hq and oslo, publish readings")
+    add("down", _down, "end the lab and remove .lab")
+    add("clean", _clean, "remove the caches; run down first")
+    status = add("status", _status, "say what runs, where, and the last readings")
+    status.add_argument("--json", action="store_true", help="for scripts")
+    execute = add("exec", _exec, "run a command in the lab's network, as the operator")
+    execute.add_argument("words", nargs=argparse.REMAINDER, metavar="WORD", help="the command")
+    return parser
+
+
+def _up(_: argparse.Namespace) -> None:
+    hypervisor.require_space()
+    with _alone():
+        stacks = deploy()
+        report(stacks, as_json=False)
+
+
+def _status(arguments: argparse.Namespace) -> None:
+    report(existing_stacks(), as_json=arguments.json)
+
+
+def _exec(arguments: argparse.Namespace) -> None:
+    words = hypervisor.operator_command(arguments.words or ["bash"])
+    os.execvpe(words[0], words, os.environ | {"SSH_AUTH_SOCK": str(hypervisor.AGENT)})  # noqa: S606
+
+
+def _down(_: argparse.Namespace) -> None:
+    if not STATE.exists():
+        say("there is no lab")
+        return
+    with _alone():
+        hypervisor.stop()
+        shutil.rmtree(STATE)
+    say("the lab is gone; what was built stays in the cache until `make clean`")
+
+
+def _clean(_: argparse.Namespace) -> None:
+    shutil.rmtree(CACHE, ignore_errors=True)
+    say(f"removed {CACHE}")
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Two at once on one lab would break each other's work."""
+    STATE.mkdir(exist_ok=True)
+    with (STATE / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LabError(f"Another `make up` or `make down` works on {STATE}", "Wait until it has ended.") from None
+        yield

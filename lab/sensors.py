@@ -1,0 +1,161 @@
+"""Readings as sensors would publish them, and as the database in the guest answers them."""
+
+import json
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.iot_stack.containers import INFLUXDB_PORT, MQTT_TLS_PORT
+from components.iot_stack.influxdb import DATABASE
+from components.iot_stack.telegraf import MEASUREMENT
+from config import derive
+from lab import hypervisor
+from lab.console import LabError
+from lab.paths import STATE
+from lab.stacks import Stack
+
+_CLIENTS = STATE / "clients"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One measured value; `time` is epoch milliseconds."""
+
+    sensor: str
+    quantity: str
+    value: float
+    time: int
+
+    @property
+    def topic(self) -> str:
+        """Where it is published."""
+        return f"sensors/{self.sensor}/{self.quantity}"
+
+    @property
+    def payload(self) -> str:
+        """What is published."""
+        return json.dumps({"value": self.value, "time": self.time})
+
+
+def now_ms() -> int:
+    """The time as readings carry it."""
+    return time.time_ns() // 1_000_000
+
+
+def publish(stack: Stack, *readings: Reading) -> None:
+    """Publish over TLS with QoS 1, each as its own sensor; returns when the broker has acknowledged all.
+
+    Raises:
+        LabError: the broker refused one.
+    """
+    for reading in readings:
+        done = mosquitto_pub(stack, reading.sensor, reading.topic, reading.payload)
+        if done.returncode != 0:
+            raise LabError(
+                f"The broker refused {reading}: {done.stderr.strip()}", "Look at its log: docker logs mosquitto."
+            )
+
+
+def mosquitto_pub(stack: Stack, sensor: str, topic: str, payload: str) -> "subprocess.CompletedProcess[str]":
+    """Run the standard client as a sensor; its password is in its own config file, on no command line."""
+    host = str(stack.site.node.network.address.ip)
+    return subprocess.run(
+        hypervisor.operator_command(
+            [
+                "env",
+                f"XDG_CONFIG_HOME={_client_config(stack, sensor)}",
+                "mosquitto_pub",
+                "-h",
+                host,
+                "-p",
+                str(MQTT_TLS_PORT),
+                "-q",
+                "1",
+                "-t",
+                topic,
+                "-m",
+                payload,
+            ]
+        ),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def _client_config(stack: Stack, sensor: str) -> Path:
+    folder = _CLIENTS / stack.name / sensor
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    authority = folder / "ca.crt"
+    authority.write_text(stack.outputs()["certificateAuthority"])
+    user = derive.mqtt_user(stack.seed, stack.name, sensor, stack.site.epochs.passwords)
+    options = folder / "mosquitto_pub"
+    options.touch(mode=0o600)
+    options.write_text(f"--cafile {authority}\n-u {user.name}\n-P {user.password}\n")
+    return folder
+
+
+def query(stack: Stack, statement: str) -> list[dict[str, Any]]:
+    """Ask the database on the node, through SSH; one dictionary a row, series tags included, times in epoch ms.
+
+    Raises:
+        LabError: the node or the database refused.
+    """
+    password = derive.influxdb_password(stack.seed, stack.name, "reader", stack.site.epochs.passwords)
+    url = f"http://127.0.0.1:{INFLUXDB_PORT}/query?db={DATABASE}&epoch=ms"
+    options = f'user = "reader:{password}"\nurl = "{url}"\ndata-urlencode = {json.dumps("q=" + statement)}\n'
+    answer = json.loads(on_node(stack, "curl --fail-with-body --silent --show-error --config -", stdin=options))
+    result = answer["results"][0]
+    if "error" in result:
+        raise LabError(f"InfluxDB refused a query: {result['error']}", "Look at its log: docker logs influxdb.")
+    return [
+        dict(zip(series["columns"], row, strict=True)) | series.get("tags", {})
+        for series in result.get("series", [])
+        for row in series["values"]
+    ]
+
+
+def last_readings(stack: Stack) -> list[dict[str, Any]]:
+    """The last reading of each sensor and quantity."""
+    return query(stack, f"SELECT last(value) AS value FROM {MEASUREMENT} GROUP BY sensor, quantity, pen")  # noqa: S608
+
+
+def on_node(stack: Stack, command: str, *, stdin: str = "") -> str:
+    """Run a shell command on a stack's node through SSH and return its output.
+
+    Raises:
+        LabError: it failed.
+    """
+    node = stack.site.node
+    host = str(node.network.address.ip)
+    host_key = derive.ssh_host_key(stack.seed, stack.name, stack.site.epochs.ssh_host).public
+    known_hosts = STATE / f"known_hosts-{stack.name}"
+    known_hosts.write_text(f"{host} {host_key}\n")
+    ssh: list[str | Path] = [
+        "ssh",
+        "-F",
+        "none",
+        "-i",
+        hypervisor.CLIENT_KEY,
+        "-o",
+        f"UserKnownHostsFile={known_hosts}",
+    ]
+    ssh += ["-o", "StrictHostKeyChecking=yes", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", f"{node.user}@{host}"]
+    done: subprocess.CompletedProcess[str] = subprocess.run(
+        hypervisor.operator_command([*ssh, command]),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    if done.returncode != 0:
+        problem = (
+            f"`{command}` on {stack.name} exited with {done.returncode}: {done.stderr.strip() or done.stdout.strip()}"
+        )
+        raise LabError(problem, "Run `make up` to bring the node back.")
+    return done.stdout

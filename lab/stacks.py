@@ -1,0 +1,173 @@
+"""The committed stacks as the lab deploys them: the real engine, on a config file with the overlay merged in."""
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import yaml
+
+from config.derive import Seed
+from config.loader import PROJECT
+from config.site import SiteSection
+from lab import hypervisor, toolchain
+from lab.console import LabError, stream
+from lab.paths import CHECKOUT, LOGS, STATE
+from lab.toolchain import Toolchain
+
+NAMES = ("hq", "oslo")
+
+#: The passphrase of the example stacks, published like their seeds.
+PASSPHRASE = "fjord"  # noqa: S105
+
+_BACKEND = STATE / "backend"
+_PASSPHRASE_FILE = STATE / "passphrase"
+_OVERLAYS = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Stack:
+    """One stack in the lab."""
+
+    name: str
+    toolchain: Toolchain
+
+    @property
+    def config_file(self) -> Path:
+        """The stack file with the overlay merged in."""
+        return STATE / f"Pulumi.{self.name}.yaml"
+
+    def configure(self, values: Mapping[str, str]) -> None:
+        """Write the config file and make the stack where it is missing."""
+        STATE.mkdir(exist_ok=True)
+        _BACKEND.mkdir(exist_ok=True)
+        _PASSPHRASE_FILE.write_text(PASSPHRASE)
+        stack_file = yaml.safe_load((CHECKOUT / f"Pulumi.{self.name}.yaml").read_text())
+        self.config_file.write_text(yaml.safe_dump(overlaid(stack_file, values), sort_keys=False))
+        self._capture("stack", "select", "--create", self.name)
+
+    def run(self, *words: str) -> None:
+        """Run an operation of the engine, each of its lines shown with the stack's name.
+
+        Raises:
+            LabError: the operation failed.
+        """
+        log = LOGS / f"pulumi-{self.name}.log"
+        command = hypervisor.operator_command([*self._command(*words), "--non-interactive"])
+        status = stream(command, log=log, prefix=self.name, env=self._environment, cwd=CHECKOUT)
+        if status != 0:
+            raise LabError(f"pulumi {words[0]} of {self.name} failed", f"Its output is above and in {log}.")
+
+    def up(self) -> None:
+        """Deploy; nothing is asked, since the lab harms nobody."""
+        self.run("up", "--yes", "--skip-preview")
+
+    def destroy(self) -> None:
+        """Remove everything but what is protected: the data disk and its pool."""
+        self.run("destroy", "--yes", "--skip-preview", "--exclude-protected")
+
+    def preview(self, *words: str) -> dict[str, int]:
+        """Count the operations that a preview announces, by kind."""
+        plan = json.loads(self._capture("preview", "--json", *words, config_file=True))
+        summary: dict[str, int] = plan["changeSummary"]
+        return summary
+
+    def outputs(self) -> dict[str, Any]:
+        """The stack's outputs."""
+        outputs: dict[str, Any] = json.loads(self._capture("stack", "output", "--json", "--stack", self.name))
+        return outputs
+
+    def exported_state(self) -> str:
+        """The state as the backend holds it, secrets encrypted."""
+        return self._capture("stack", "export", "--stack", self.name)
+
+    @cached_property
+    def seed(self) -> Seed:
+        """The site's seed, decrypted by the engine."""
+        return Seed.parse(self._capture("config", "get", f"{PROJECT}:seed", config_file=True))
+
+    @cached_property
+    def site(self) -> SiteSection:
+        """The site's section as deployed."""
+        content = yaml.safe_load(self.config_file.read_text())["config"][f"{PROJECT}:site"]
+        return SiteSection.parse(content, file=self.config_file.name)
+
+    def _command(self, *words: str) -> list[str | Path]:
+        return [self.toolchain.pulumi, *words, "--stack", self.name, "--config-file", self.config_file]
+
+    def _capture(self, *words: str, config_file: bool = False) -> str:
+        command = self._command(*words) if config_file else [self.toolchain.pulumi, *words]
+        done = subprocess.run(
+            hypervisor.operator_command([*command, "--non-interactive"]),
+            env=self._environment,
+            cwd=CHECKOUT,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise LabError(f"pulumi {words[0]} of {self.name} failed: {done.stderr.strip()[-500:]}", "Run `make up`.")
+        return done.stdout
+
+    @cached_property
+    def _environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            **self.toolchain.environment(STATE / "pulumi"),
+            "PULUMI_BACKEND_URL": f"file://{_BACKEND}",
+            "PULUMI_CONFIG_PASSPHRASE_FILE": str(_PASSPHRASE_FILE),
+            "SSH_AUTH_SOCK": str(hypervisor.AGENT),
+        }
+
+
+def existing_stacks() -> list[Stack]:
+    """The stacks of the lab that runs.
+
+    Raises:
+        LabError: there is none.
+    """
+    stacks = [Stack(name, toolchain.ensure()) for name in NAMES]
+    if not all(stack.config_file.exists() for stack in stacks):
+        raise LabError("There is no lab", "Run `make up`.")
+    return stacks
+
+
+def overlaid(stack_file: Mapping[str, Any], values: Mapping[str, str]) -> dict[str, Any]:
+    """Merge the lab's overlays into a stack file's `fjord-edge:site`."""
+    config = dict(stack_file["config"])
+    key = f"{PROJECT}:site"
+    site = _merged(config[key], _overlay("overlay.yaml", values))
+    config[key] = _merged(site, _overlay("overlay-site.yaml", values)) if "iot" in site else site
+    return {**stack_file, "config": config}
+
+
+def _overlay(name: str, values: Mapping[str, str]) -> dict[str, Any]:
+    overlay: dict[str, Any] = yaml.safe_load((_OVERLAYS / name).read_text())
+    return {key: _filled_in(value, values) for key, value in overlay.items()}
+
+
+def _filled_in(value: Any, values: Mapping[str, str]) -> Any:
+    match value:
+        case dict():
+            return {key: _filled_in(item, values) for key, item in value.items()}
+        case list():
+            return [_filled_in(item, values) for item in value]
+        case str():
+            return Template(value).substitute(values)
+        case _:
+            return value
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge sections key by key; anything else above replaces what is below."""
+    merged = dict(below)
+    for key, value in above.items():
+        is_section = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merged(merged[key], value) if is_section else value
+    return merged
