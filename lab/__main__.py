@@ -93,3 +93,7 @@ def _alone() -> Iterator[None]:
         except BlockingIOError:
             raise LabError(f"Another `make up` or `make down` works on {STATE}", "Wait until it has ended.") from None
         yield
+
+
+if __name__ == "__main__":
+    sys.exit(main())

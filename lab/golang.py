@@ -1,5 +1,6 @@
 """Go: the machine's own where it will do, else one that is fetched; and the building of committed modules."""
 
+import json
 import os
 import re
 import shutil
@@ -125,16 +126,20 @@ def build(
 
 
 def module_folder(module: Path, path: str) -> Path:
-    """Return where the sources of a module that `module` depends on lie."""
+    """Return where the sources of a module that `module` requires lie, downloading them if they are not there yet.
+
+    Raises:
+        LabError: they are not to be had.
+    """
     go = find()
-    command = [str(go.executable), "list", "-m", "-f", "{{.Dir}}", path]
-    listed = subprocess.run(command, cwd=module, env=go.environment(), capture_output=True, text=True, check=False)
-    if listed.returncode != 0 or not listed.stdout.strip():
+    command = [str(go.executable), "mod", "download", "-json", path]
+    done = subprocess.run(command, cwd=module, env=go.environment(), capture_output=True, text=True, check=False)
+    if done.returncode != 0:
         raise LabError(
-            f"Go does not find the sources of {path}: {listed.stderr.strip()}",
+            f"Go does not get the sources of {path}: {done.stderr.strip()}",
             "Check that Go's module proxy can be reached, then run the command again.",
         )
-    return Path(listed.stdout.strip())
+    return Path(json.loads(done.stdout)["Dir"])
 
 
 def _version(executable: Path) -> tuple[int, ...]:

@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.configuration import set_hypothesis_home_dir
 
@@ -9,3 +10,10 @@ set_hypothesis_home_dir(CHECKOUT / ".cache" / "hypothesis")
 # How busy the machine is says nothing about the code.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Importing pulumi-command warns of a resource of its own that nobody here uses.
+    config.addinivalue_line(
+        "filterwarnings", "ignore:This resource is deprecated:DeprecationWarning:pulumi_command.remote.copy_file"
+    )

@@ -55,7 +55,7 @@ class VirtualMachine:
             pool=pool.name,
             source=image.source,
             format="qcow2",
-            opts=child_options(self.parent),
+            opts=child_options(self.parent, ignore_changes=["source"]),
         )
         return pulumi_libvirt.Volume(
             f"{self.site}-root",

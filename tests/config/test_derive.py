@@ -1,10 +1,7 @@
 import base64
 import hashlib
 import hmac
-import os
-import shutil
 import ssl
-import subprocess
 import traceback
 from dataclasses import fields, is_dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -20,6 +17,7 @@ from hypothesis import strategies as st
 
 from config import derive as d
 from config.derive import Purpose, Seed
+from tests.judges import judge
 
 SEED = Seed(bytes(range(32)))
 FIRST_DAY, LAST_DAY = date(2026, 1, 1), date(2035, 12, 31)
@@ -67,16 +65,6 @@ def loaded(key: d.CertifiedKey) -> x509.Certificate:
 
 def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def judge(*command: str | Path, stdin: str = "") -> str:
-    """Ask the program that will read our bytes. Only a developer's machine may lack it."""
-    if shutil.which(str(command[0])) is None:
-        missing = f"{command[0]} is not installed; it judges this test: install what lab/packages.txt lists"
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
-    done = subprocess.run([str(word) for word in command], input=stdin, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout.strip()
 
 
 def rfc5869(key_material: bytes, info: bytes, length: int) -> bytes:
