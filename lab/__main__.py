@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from lab import hypervisor
 from lab.console import LabError, say
 from lab.deploy import deploy
+from lab.leftovers import end_leftovers
 from lab.paths import CACHE, STATE
 from lab.report import report
 from lab.stacks import existing_stacks
@@ -92,6 +93,7 @@ def _alone() -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise LabError(f"Another `make up` or `make down` works on {STATE}", "Wait until it has ended.") from None
+        end_leftovers()
         yield
 
 

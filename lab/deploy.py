@@ -5,9 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from lab import hypervisor, registry, toolchain
+from lab import hypervisor, toolchain
 from lab.console import step
 from lab.hypervisor.root import packages_tarball
+from lab.registry import publish as publish_images
 from lab.sensors import Reading, now_ms, publish
 from lab.stacks import NAMES, Stack
 from lab.toolchain import Toolchain
@@ -39,7 +40,7 @@ def deploy() -> list[Stack]:
 def configured(engine: Toolchain, image: Path) -> list[Stack]:
     """The lab's stacks, their config files written for this lab's keys and images."""
     with step("publish the services' images in the lab's registry"):
-        images = registry.publish()
+        images = publish_images()
     stacks = [Stack(name, engine) for name in NAMES]
     for stack in stacks:
         stack.configure(_overlay_values(image, images))

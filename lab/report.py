@@ -13,7 +13,7 @@ _ARRIVAL_SECONDS = 30
 
 def facts(stack: Stack) -> dict[str, Any]:
     """What one stack says of itself, and what is read on its node now."""
-    outputs = stack.outputs()
+    outputs = stack.outputs
     return {
         "endpoints": outputs["endpoints"],
         "facts": outputs["facts"],

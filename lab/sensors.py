@@ -58,8 +58,8 @@ def publish(stack: Stack, *readings: Reading) -> None:
             )
 
 
-def mosquitto_pub(stack: Stack, sensor: str, topic: str, payload: str) -> "subprocess.CompletedProcess[str]":
-    """Run the standard client as a sensor; its password is in its own config file, on no command line."""
+def mosquitto_pub(stack: Stack, sensor: str | None, topic: str, payload: str) -> "subprocess.CompletedProcess[str]":
+    """Run the standard client as a sensor, or as nobody; its password is in its own config file, on no command line."""
     host = str(stack.site.node.network.address.ip)
     return subprocess.run(
         hypervisor.operator_command(
@@ -87,15 +87,18 @@ def mosquitto_pub(stack: Stack, sensor: str, topic: str, payload: str) -> "subpr
     )
 
 
-def _client_config(stack: Stack, sensor: str) -> Path:
-    folder = _CLIENTS / stack.name / sensor
+def _client_config(stack: Stack, sensor: str | None) -> Path:
+    folder = _CLIENTS / stack.name / (sensor or "-")
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     authority = folder / "ca.crt"
-    authority.write_text(stack.outputs()["certificateAuthority"])
-    user = derive.mqtt_user(stack.seed, stack.name, sensor, stack.site.epochs.passwords)
+    authority.write_text(stack.outputs["certificateAuthority"])
+    words = [f"--cafile {authority}"]
+    if sensor:
+        user = derive.mqtt_user(stack.seed, stack.name, sensor, stack.site.epochs.passwords)
+        words += [f"-u {user.name}", f"-P {user.password}"]
     options = folder / "mosquitto_pub"
     options.touch(mode=0o600)
-    options.write_text(f"--cafile {authority}\n-u {user.name}\n-P {user.password}\n")
+    options.write_text("\n".join(words) + "\n")
     return folder
 
 

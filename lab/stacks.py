@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +18,7 @@ from config.loader import PROJECT
 from config.site import SiteSection
 from lab import hypervisor, toolchain
 from lab.console import LabError, stream
+from lab.leftovers import ENGINE_HOME
 from lab.paths import CHECKOUT, LOGS, STATE
 from lab.toolchain import Toolchain
 
@@ -50,6 +52,8 @@ class Stack:
         stack_file = yaml.safe_load((CHECKOUT / f"Pulumi.{self.name}.yaml").read_text())
         self.config_file.write_text(yaml.safe_dump(overlaid(stack_file, values), sort_keys=False))
         self._capture("stack", "select", "--create", self.name)
+        # The lab's own lock is held: what is locked here was left by an operation that was killed.
+        self._capture("cancel", "--yes", "--stack", self.name)
 
     def run(self, *words: str) -> None:
         """Run an operation of the engine, each of its lines shown with the stack's name.
@@ -58,25 +62,36 @@ class Stack:
             LabError: the operation failed.
         """
         log = LOGS / f"pulumi-{self.name}.log"
-        command = hypervisor.operator_command([*self._command(*words), "--non-interactive"])
+        command = self._command(*self._with_config(*words))
         status = stream(command, log=log, prefix=self.name, env=self._environment, cwd=CHECKOUT)
         if status != 0:
             raise LabError(f"pulumi {words[0]} of {self.name} failed", f"Its output is above and in {log}.")
 
     def up(self) -> None:
         """Deploy; nothing is asked, since the lab harms nobody."""
-        self.run("up", "--yes", "--skip-preview")
+        self.run("up", "--yes", "--skip-preview", "--suppress-progress")
 
     def destroy(self) -> None:
         """Remove everything but what is protected: the data disk and its pool."""
-        self.run("destroy", "--yes", "--skip-preview", "--exclude-protected")
+        self.run("destroy", "--yes", "--skip-preview", "--exclude-protected", "--suppress-progress")
 
     def preview(self, *words: str) -> dict[str, int]:
         """Count the operations that a preview announces, by kind."""
-        plan = json.loads(self._capture("preview", "--json", *words, config_file=True))
+        plan = json.loads(self._capture(*self._with_config("preview", "--json", *words)))
         summary: dict[str, int] = plan["changeSummary"]
         return summary
 
+    def refused_preview(self, content: str) -> str:
+        """What the engine says of another config file's content, which it must refuse."""
+        with tempfile.NamedTemporaryFile("w", suffix=".yaml", dir=STATE) as file:
+            file.write(content)
+            file.flush()
+            done = self._run("preview", "--stack", self.name, "--config-file", file.name)
+        if done.returncode == 0:
+            raise LabError(f"pulumi preview of {self.name} accepted what it should refuse", "See config/loader.py.")
+        return done.stdout + done.stderr
+
+    @cached_property
     def outputs(self) -> dict[str, Any]:
         """The stack's outputs."""
         outputs: dict[str, Any] = json.loads(self._capture("stack", "output", "--json", "--stack", self.name))
@@ -89,7 +104,7 @@ class Stack:
     @cached_property
     def seed(self) -> Seed:
         """The site's seed, decrypted by the engine."""
-        return Seed.parse(self._capture("config", "get", f"{PROJECT}:seed", config_file=True))
+        return Seed.parse(self._capture(*self._with_config("config", "get", f"{PROJECT}:seed")))
 
     @cached_property
     def site(self) -> SiteSection:
@@ -97,13 +112,18 @@ class Stack:
         content = yaml.safe_load(self.config_file.read_text())["config"][f"{PROJECT}:site"]
         return SiteSection.parse(content, file=self.config_file.name)
 
-    def _command(self, *words: str) -> list[str | Path]:
-        return [self.toolchain.pulumi, *words, "--stack", self.name, "--config-file", self.config_file]
+    def _with_config(self, *words: str) -> list[str]:
+        return [*words, "--stack", self.name, "--config-file", str(self.config_file)]
 
-    def _capture(self, *words: str, config_file: bool = False) -> str:
-        command = self._command(*words) if config_file else [self.toolchain.pulumi, *words]
-        done = subprocess.run(
-            hypervisor.operator_command([*command, "--non-interactive"]),
+    def _capture(self, *words: str) -> str:
+        done = self._run(*words)
+        if done.returncode != 0:
+            raise LabError(f"pulumi {words[0]} of {self.name} failed: {done.stderr.strip()[-500:]}", "Run `make up`.")
+        return done.stdout
+
+    def _run(self, *words: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            self._command(*words),
             env=self._environment,
             cwd=CHECKOUT,
             stdin=subprocess.DEVNULL,
@@ -111,15 +131,15 @@ class Stack:
             text=True,
             check=False,
         )
-        if done.returncode != 0:
-            raise LabError(f"pulumi {words[0]} of {self.name} failed: {done.stderr.strip()[-500:]}", "Run `make up`.")
-        return done.stdout
+
+    def _command(self, *words: str) -> list[str]:
+        return hypervisor.operator_command([self.toolchain.pulumi, *words, "--non-interactive"])
 
     @cached_property
     def _environment(self) -> dict[str, str]:
         return {
             **os.environ,
-            **self.toolchain.environment(STATE / "pulumi"),
+            **self.toolchain.environment(ENGINE_HOME),
             "PULUMI_BACKEND_URL": f"file://{_BACKEND}",
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(_PASSPHRASE_FILE),
             "SSH_AUTH_SOCK": str(hypervisor.AGENT),

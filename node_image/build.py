@@ -42,8 +42,8 @@ PACKAGES = (
     "wireguard-tools",
 )
 
-#: Housekeeping for machines that are administered by hand, and profiles of programs that are not there (Docker loads its
-#: own): half a minute of a boot under emulation.
+#: Housekeeping for machines that are administered by hand, and profiles of programs that are not there (Docker loads
+#: its own): half a minute of a boot under emulation.
 MASKED = (
     "apparmor.service",
     "apt-daily-upgrade.timer",
@@ -66,7 +66,7 @@ def node_image() -> Path:
     Raises:
         LabError: a package was not to be had, or the disk could not be written.
     """
-    key = fingerprint(HERE / "rootfs", HERE / "write-disk", HERE / "build.py")
+    key = fingerprint(SUITE, *PACKAGES, *_hooks(Path("rootfs.tar")), HERE / "rootfs", HERE / "write-disk")
     return built(CACHE / f"node-{key}", _build) / "node.qcow2"
 
 

@@ -58,8 +58,9 @@ def boots(accel: Literal["kvm", "tcg"]) -> bool:
     """Tell whether a guest of one boot sector runs with this accelerator of QEMU's, within `SECONDS`."""
     (ROOT / _DISK.relative_to("/")).write_bytes(BOOT_SECTOR)
     command = inside_command(
-        ["timeout", "--signal=KILL", str(SECONDS[accel]), "qemu-system-x86_64", "-accel", accel, "-machine", "pc", "-m", "16",
-         "-nodefaults", "-display", "none", "-no-reboot", "-device", "isa-debug-exit",
+        ["timeout", "--signal=KILL", str(SECONDS[accel]),
+         "qemu-system-x86_64", "-accel", accel, "-machine", "pc", "-m", "16", "-nodefaults",
+         "-display", "none", "-no-reboot", "-device", "isa-debug-exit",
          "-drive", f"file={_DISK},format=raw,if=ide"]
     )  # fmt: skip
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)

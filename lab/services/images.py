@@ -19,8 +19,8 @@ MOSQUITTO_PACKAGES = (
     "mosquitto-clients",
     "systemd-standalone-sysusers",  # in place of all of systemd
 )
-#: Below InfluxDB and Telegraf, whose official images have curl as well. Public authorities are not there: the lab has no
-#: way out.
+#: Below InfluxDB and Telegraf, whose official images have curl as well. Public authorities are not there: the lab has
+#: no way out.
 CURL_PACKAGES = ("curl",)
 
 #: Debian's plugins where the official image has them.

@@ -1,0 +1,56 @@
+"""No secret in the clear where anyone but root on the node could read it."""
+
+import pytest
+
+from config import derive
+from lab.paths import LOGS
+from lab.sensors import on_node
+from lab.stacks import Stack
+
+
+def secrets(stack: Stack) -> dict[str, str]:
+    """Every secret of a site that is derived from its seed, by what it is."""
+    epochs = stack.site.epochs
+    found = {
+        "tunnel key": derive.wireguard_key(stack.seed, stack.name, epochs.wireguard).private,
+        "host key": derive.ssh_host_key(stack.seed, stack.name, epochs.ssh_host).private.splitlines()[1],
+    }
+    if stack.site.iot:
+        for user in ("telegraf", "health", *(sensor.id for sensor in stack.site.iot.sensors)):
+            found[f"MQTT {user}"] = derive.mqtt_user(stack.seed, stack.name, user, epochs.passwords).password
+        for user in ("admin", "telegraf", "reader"):
+            found[f"InfluxDB {user}"] = derive.influxdb_password(stack.seed, stack.name, user, epochs.passwords)
+    return found
+
+
+def leaked(stack: Stack, text: str) -> list[str]:
+    return [name for name, secret in secrets(stack).items() if secret in text]
+
+
+@pytest.fixture(params=["hq", "oslo"])
+def stack(request: pytest.FixtureRequest, stacks: dict[str, Stack]) -> Stack:
+    return stacks[request.param]
+
+
+def test_the_search_finds_a_secret_where_there_is_one(oslo: Stack) -> None:
+    assert leaked(oslo, on_node(oslo, "sudo cat /etc/wireguard/wg0.conf")) == ["tunnel key"]
+
+
+def test_state_holds_none(stack: Stack) -> None:
+    assert leaked(stack, stack.exported_state()) == []
+
+
+def test_logs_of_the_engine_hold_none(stack: Stack) -> None:
+    assert leaked(stack, (LOGS / f"pulumi-{stack.name}.log").read_text()) == []
+
+
+def test_processes_and_containers_hold_none_in_words_or_environment(stack: Stack) -> None:
+    words = on_node(stack, "sudo sh -c 'cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null' | tr '\\0' '\\n'")
+    assert leaked(stack, words) == []
+    containers = on_node(stack, "docker ps --quiet | xargs --no-run-if-empty docker inspect")
+    assert leaked(stack, containers) == []
+
+
+def test_configuration_is_its_own_services_alone(oslo: Stack) -> None:
+    readable = on_node(oslo, "sudo find /etc/fjord-edge/mosquitto /etc/fjord-edge/telegraf -type f -perm /077")
+    assert readable == ""
