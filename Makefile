@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help check up down clean test bench lock golden node-image
+.PHONY: help check up down clean test lock golden node-image
 
 PYTHON := .venv/bin/python
 
@@ -27,9 +27,6 @@ clean: down ## `down`, and remove the caches too
 test: check up ## everything: `check`, `up`, and the tests in the lab
 	@.venv/bin/pytest --quiet tests/e2e
 
-bench: up ## figures, written to docs/benchmarks.md
-	@$(PYTHON) -m lab bench
-
 node-image: ## the node image, for production as for the lab; root
 	@lab/bootstrap machine
 	@$(PYTHON) -m node_image.build
@@ -39,4 +36,5 @@ lock: ## resolve pyproject.toml anew into the two lock files
 	@.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header pyproject.toml -c requirements-dev.txt -o requirements.txt
 
 golden: ## write the golden files and the JSON Schema anew, for review
-	@GOLDEN=write .venv/bin/pytest --quiet tests/golden_test.py
+	@$(PYTHON) -m config.schema
+	@GOLDEN=write .venv/bin/pytest --quiet tests/test_golden.py

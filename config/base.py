@@ -9,6 +9,9 @@ from pydantic.alias_generators import to_camel
 
 VALUE_LIMIT = 60
 
+#: A key that is missing has no value, and one that nobody knows may hold a misplaced secret.
+_VALUE_UNTOLD = {"missing", "extra_forbidden"}
+
 
 class Mistake(NamedTuple):
     """One thing that is wrong in a file a person wrote."""
@@ -19,8 +22,8 @@ class Mistake(NamedTuple):
     remedy: str
 
     def __str__(self) -> str:
-        shown = f" = {self.value}" if self.value else ""
-        return f"{self.file}: {self.key}{shown}: {self.remedy}"
+        shown = f"{self.key} = {self.value}" if self.value else self.key
+        return ": ".join(part for part in (self.file, shown, self.remedy) if part)
 
 
 class ConfigError(ValueError):
@@ -67,7 +70,7 @@ def _mistakes(error: ValidationError, file: str, root: str) -> list[Mistake]:
         Mistake(
             file=file,
             key=".".join([root, *(str(part) for part in detail["loc"])]).strip("."),
-            value="" if detail["type"] == "missing" else _shown(detail["input"]),
+            value="" if detail["type"] in _VALUE_UNTOLD else _shown(detail["input"]),
             remedy=_remedy(detail["type"], detail["msg"]),
         )
         for detail in error.errors(include_url=False)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,7 @@ def assemble(stack: str, content: StackConfig, registry: Registry) -> Site:
     if stack not in registry.entries:
         raise ConfigError(Mistake(f"config/mesh/{stack}.yaml", "", "", "the site has no registry entry; add this file"))
     seed = _seed(content, file, stack, allow_published=section.allow_published_seed)
+    _check_management_path(section, registry, file)
     _check_role(registry.entries[stack], section, file)
     _check_keys(stack, registry.entries[stack], seed, section.epochs)
     return Site(name=stack, node=section.node, epochs=section.epochs, iot=section.iot, registry=registry, seed=seed)
@@ -128,6 +130,18 @@ def _check_role(entry: Entry, section: SiteSection, file: str) -> None:
         raise ConfigError(Mistake(file, key, "", "a site needs this section; see Pulumi.oslo.yaml"))
     if entry.role == "hub" and section.iot is not None:
         raise ConfigError(Mistake(file, key, "", "a hub takes in no sensors; remove this section"))
+
+
+def _check_management_path(section: SiteSection, registry: Registry, file: str) -> None:
+    """A hypervisor that is reached through its own guest is out of reach exactly when it is needed."""
+    host = section.node.hypervisor.host
+    try:
+        inside = ip_address(host) in registry.network
+    except ValueError:
+        return
+    if inside:
+        remedy = f"lies inside the mesh {registry.network}; give the hypervisor's own management address"
+        raise ConfigError(Mistake(file, f"{PROJECT}:site.node.hypervisor.host", host, remedy))
 
 
 def _check_keys(site: str, entry: Entry, seed: Seed, epochs: Epochs) -> None:

@@ -16,8 +16,8 @@ MacAddress = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{2}(:[0-9a-f]{2
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Epoch = Annotated[int, Field(ge=1)]
 
-_PUBLIC_KEY = re.compile(r"^(ssh-ed25519|ecdsa-sha2-nistp(256|384|521)|sk-[a-z0-9@.-]+) [A-Za-z0-9+/]+=* ?[\w@.+-]*$")
-_PINNED_IMAGE = re.compile(r"^[a-z0-9][\w.:/-]*@sha256:[0-9a-f]{64}$")
+_PUBLIC_KEY = re.compile(r"^(ssh-ed25519|ecdsa-sha2-nistp(256|384|521)|sk-[a-z0-9@.-]+) [A-Za-z0-9+/]+=*( [^\n]*)?")
+_PINNED_IMAGE = re.compile(r"^[a-z0-9][\w.:/-]*@sha256:[0-9a-f]{64}")
 
 
 class Hypervisor(Model):
@@ -124,7 +124,7 @@ class Node(Model):
     def authorized_keys_are_public_keys(cls, keys: tuple[str, ...]) -> tuple[str, ...]:
         """One OpenSSH public key a line; a private key pasted here by mistake is refused."""
         for number, key in enumerate(keys):
-            if not _PUBLIC_KEY.match(key):
+            if not _PUBLIC_KEY.fullmatch(key):
                 raise ValueError(f"entry {number} is not an OpenSSH public key; paste one line of a `.pub` file")
         return keys
 
@@ -199,7 +199,7 @@ class Iot(Model):
     def images_are_pinned(cls, images: Images) -> Images:
         """A tag can change under a site's feet, a digest cannot."""
         for service, image in images.model_dump().items():
-            if not _PINNED_IMAGE.match(image):
+            if not _PINNED_IMAGE.fullmatch(image):
                 raise ValueError(
                     f"{service}: {image} is not pinned; write name@sha256:<digest>, "
                     f"with the digest from `skopeo inspect --format '{{{{.Digest}}}}' docker://{image}`"

@@ -21,7 +21,7 @@ def fingerprint(*inputs: str | Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def built(target: Path, build: Callable[[Path], None]) -> Path:
+def built(target: Path, build: Callable[[Path], object]) -> Path:
     """Return `target`; when it is missing, `build` makes it under another name first, and it is renamed when whole.
 
     What a killed build left is removed by the next one. Two labs that want the same thing build it once.

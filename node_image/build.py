@@ -97,7 +97,11 @@ def _hooks(files: Path) -> list[str]:
         in_node("systemctl", "--quiet", "mask", *MASKED),
         in_node("systemctl", "--quiet", "enable", *ENABLED),
         # What one machine must not share with another.
-        in_node("sh", "-c", "rm -f /etc/ssh/ssh_host_* /etc/hostname /var/lib/dbus/machine-id; : >/etc/machine-id"),
+        in_node(
+            "sh",
+            "-c",
+            "rm -f /etc/ssh/ssh_host_* /etc/hostname /etc/resolv.conf /var/lib/dbus/machine-id; : >/etc/machine-id",
+        ),
     ]
 
 

@@ -1,3 +1,4 @@
+import pulumi  # noqa: F401  before lab.toolchain.language_host, which puts an empty package of that name in its place
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.configuration import set_hypothesis_home_dir

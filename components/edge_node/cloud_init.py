@@ -39,6 +39,7 @@ def user_data(site: str, node: Node, host_key: SshHostKey) -> str:
             ],
             "write_files": [
                 {"path": SYSCTL_FILE, "content": sysctl_conf(SYSCTLS)},
+                {"path": "/etc/resolv.conf", "content": resolv_conf(node.network)},
                 *(
                     {"path": f"/etc/docker/certs.d/{registry.host}/ca.crt", "content": registry.certificate_authority}
                     for registry in node.registries
@@ -59,11 +60,15 @@ def network_config(site: str, network: Network) -> str:
                     "set-name": INTERFACE,
                     "addresses": [str(network.address)],
                     "gateway4": str(network.gateway),
-                    "nameservers": {"addresses": [str(server) for server in network.dns]},
                 }
             },
         }
     )
+
+
+def resolv_conf(network: Network) -> str:
+    """Render resolv.conf(5); cloud-init's own way there, by ifupdown, needs a resolvconf that nodes do not have."""
+    return "".join(f"nameserver {server}\n" for server in network.dns)
 
 
 def meta_data(site: str, generation: int) -> str:

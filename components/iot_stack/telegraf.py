@@ -42,15 +42,31 @@ topic = "sensors/+/+"
 tags = "_/sensor/quantity"
 
 [[inputs.mqtt_consumer.json_v2]]
-timestamp_path = "time"
-timestamp_format = "unix_ms"
 
 [[inputs.mqtt_consumer.json_v2.field]]
 path = "value"
 type = "float"
 
+# Optional, which the parser's own timestamp_path cannot be.
+[[inputs.mqtt_consumer.json_v2.field]]
+path = "time"
+type = "int"
+optional = true
+
+[[processors.starlark]]
+namepass = ["{measurement}"]
+order = 1
+source = '''
+def apply(metric):
+    milliseconds = metric.fields.pop("time", None)
+    if milliseconds != None:
+        metric.time = milliseconds * 1000000
+    return metric
+'''
+
 [[processors.lookup]]
 namepass = ["{measurement}"]
+order = 2
 files = ["/etc/telegraf/pens.json"]
 format = "json"
 key = '{{{{.Tag "sensor"}}}}'

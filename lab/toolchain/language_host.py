@@ -19,9 +19,9 @@ from pathlib import Path
 from types import FrameType, ModuleType
 from typing import IO, TYPE_CHECKING
 
-import grpc  # type: ignore[import-untyped]
+import grpc
 
-if not TYPE_CHECKING:
+if not TYPE_CHECKING and "pulumi" not in sys.modules:
     # The messages alone take a fifth of the time of the whole SDK, which `import pulumi` would load.
     _sdk = Path(find_spec("pulumi").origin).parent
     for _name, _folder in (("pulumi", _sdk), ("pulumi.runtime", _sdk / "runtime")):
@@ -164,7 +164,7 @@ class Host(language_pb2_grpc.LanguageRuntimeServicer):
             child.kill()
 
     def _interpreter(self, info: language_pb2.ProgramInfo, context: grpc.ServicerContext) -> Path:
-        from google.protobuf.json_format import MessageToDict  # type: ignore[import-untyped]
+        from google.protobuf.json_format import MessageToDict
 
         try:
             return interpreter(Path(info.root_directory), MessageToDict(info.options))

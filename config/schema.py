@@ -1,0 +1,51 @@
+"""`python -m config.schema` writes the JSON Schema of `Pulumi.<site>.yaml`, for editors."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from config.loader import PROJECT
+from config.site import SiteSection
+
+SCHEMA_FILE = Path(__file__).parent / "site.schema.json"
+
+
+def stack_file_schema() -> dict[str, Any]:
+    """Build the schema, draft 7; pydantic's models are its only source for the site's section."""
+    site = SiteSection.model_json_schema(ref_template="#/definitions/{model}")
+    definitions = site.pop("$defs")
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "A stack file of fjord-edge: Pulumi.<site>.yaml",
+        "type": "object",
+        "required": ["config"],
+        "properties": {
+            "config": {
+                "type": "object",
+                "required": [f"{PROJECT}:site", f"{PROJECT}:seed"],
+                "properties": {
+                    f"{PROJECT}:site": {"$ref": "#/definitions/SiteSection"},
+                    f"{PROJECT}:seed": {
+                        "description": "32 random bytes, base64, encrypted: `pulumi config set --secret seed`.",
+                        "type": "object",
+                        "required": ["secure"],
+                        "properties": {"secure": {"type": "string"}},
+                        "additionalProperties": False,
+                    },
+                },
+            },
+            "secretsprovider": {"description": "The team's own secrets provider.", "type": "string"},
+            "encryptedkey": {"description": "The provider's data key, encrypted.", "type": "string"},
+            "encryptionsalt": {"description": "The passphrase's salt.", "type": "string"},
+        },
+        "definitions": {**definitions, "SiteSection": site},
+    }
+
+
+def schema_text() -> str:
+    """The schema as the file holds it: the same text for the same models."""
+    return json.dumps(stack_file_schema(), indent=2, sort_keys=True) + "\n"
+
+
+if __name__ == "__main__":
+    SCHEMA_FILE.write_text(schema_text())

@@ -1,0 +1,376 @@
+"""The graph that the whole program registers for the committed stacks."""
+
+import re
+from typing import Any
+
+import pytest
+
+from components.edge_node.domain_xml import stylesheet
+from tests.recording import Recording, Registered, committed, deploy
+from tests.sites import STACKS, edited, section
+
+DOMAIN = "libvirt:index/domain:Domain"
+VOLUME = "libvirt:index/volume:Volume"
+POOL = "libvirt:index/pool:Pool"
+FIRST_BOOT = "libvirt:index/cloudInitDisk:CloudInitDisk"
+COMMAND = "command:remote:Command"
+CONTAINER = "docker:index/container:Container"
+IMAGE = "docker:index/remoteImage:RemoteImage"
+NETWORK = "docker:index/network:Network"
+EDGE_NODE, MESH, IOT_STACK = (f"fjord-edge:index:{type_}" for type_ in ("EdgeNode", "WireGuardMesh", "IoTStack"))
+
+ON_THE_HYPERVISOR = {POOL, VOLUME, FIRST_BOOT, DOMAIN}
+IN_THE_GUEST = {COMMAND, CONTAINER, IMAGE, NETWORK}
+
+each_stack = pytest.mark.parametrize("stack", STACKS)
+
+
+def children(recording: Recording) -> list[Registered]:
+    return [resource for resource in recording.registered if resource.type in ON_THE_HYPERVISOR | IN_THE_GUEST]
+
+
+def graph(recording: Recording) -> list[dict[str, Any]]:
+    """Everything but the inputs' values, some of which a preview does not know."""
+    return [vars(resource) | {"inputs": sorted(resource.inputs)} for resource in recording.registered]
+
+
+# The tree
+
+
+@each_stack
+def test_every_resource_is_a_component_a_provider_or_a_components_child(stack: str) -> None:
+    recording = committed(stack)
+    root = f"pulumi:pulumi:Stack::fjord-edge-{stack}"
+    at_the_top = [resource for resource in recording.registered if resource.parent == root]
+    components = {EDGE_NODE, MESH} | ({IOT_STACK} if stack == "oslo" else set())
+    providers = {"pulumi:providers:libvirt"} | ({"pulumi:providers:docker"} if stack == "oslo" else set())
+    assert {resource.type for resource in at_the_top} == components | providers
+    assert all(resource.custom == (resource.type in providers) for resource in at_the_top)
+    assert {resource.reference for resource in recording.registered} == {
+        resource.reference for resource in [*at_the_top, *children(recording)]
+    }
+
+
+@each_stack
+def test_each_child_belongs_to_the_component_that_makes_it(stack: str) -> None:
+    for child in children(committed(stack)):
+        if child.type in ON_THE_HYPERVISOR or child.name in (f"{stack}-ready", f"{stack}-facts"):
+            component = EDGE_NODE
+        else:
+            component = MESH if child.name == f"{stack}-tunnel" else IOT_STACK
+        assert child.parent == f"{component}::{stack}"
+
+
+@each_stack
+def test_each_child_is_named_from_its_component(stack: str) -> None:
+    for child in children(committed(stack)):
+        assert child.name == stack or child.name.startswith(f"{stack}-")
+
+
+@each_stack
+def test_each_component_registers_its_outputs(stack: str) -> None:
+    recording = committed(stack)
+    components = {resource.reference for resource in recording.registered if resource.type.startswith("fjord-edge:")}
+    assert components < set(recording.outputs)
+
+
+@each_stack
+def test_libvirt_and_docker_children_use_the_explicit_providers(stack: str) -> None:
+    for child in children(committed(stack)):
+        plugin, provider = child.type.split(":")[0], child.provider
+        expected = {
+            "libvirt": f"pulumi:providers:libvirt::{stack}-hypervisor",
+            "docker": f"pulumi:providers:docker::{stack}-docker",
+            "command": "",
+        }
+        assert provider == expected[plugin]
+
+
+@each_stack
+def test_a_preview_registers_the_same_graph_as_an_update(stack: str) -> None:
+    assert graph(committed(stack, preview=True)) == graph(committed(stack))
+
+
+def test_headquarters_has_no_container() -> None:
+    recording = committed("hq")
+    assert not [resource for resource in recording.registered if resource.type.startswith("docker:")]
+    assert "pulumi:providers:docker" not in {resource.type for resource in recording.registered}
+    assert len(recording.registered) == 12
+
+
+def test_a_site_has_three_containers() -> None:
+    assert set(committed("oslo").of_type(CONTAINER)) == {"oslo-mosquitto", "oslo-telegraf", "oslo-influxdb"}
+
+
+@each_stack
+def test_nothing_was_renamed_so_nothing_has_an_alias(stack: str) -> None:
+    assert not [resource for resource in committed(stack).registered if resource.aliases]
+
+
+# What lasts, and what goes with the VM
+
+
+@each_stack
+def test_the_data_disk_and_its_pool_are_protected_and_nothing_else_is(stack: str) -> None:
+    protected = {resource.reference for resource in committed(stack).registered if resource.protect}
+    assert protected == {f"{VOLUME}::{stack}-data", f"{POOL}::{stack}-pool"}
+
+
+@each_stack
+def test_what_lives_in_the_guest_goes_and_comes_with_the_domain(stack: str) -> None:
+    domain = f"{DOMAIN}::{stack}"
+    for child in children(committed(stack)):
+        if child.type in IN_THE_GUEST:
+            assert (child.deleted_with, child.replace_with) == (domain, (domain,)), child.reference
+        else:
+            assert (child.deleted_with, child.replace_with) == ("", ()), child.reference
+
+
+@each_stack
+def test_what_happens_in_the_guest_waits_for_the_facts(stack: str) -> None:
+    recording = committed(stack)
+    ready, facts = f"{COMMAND}::{stack}-ready", f"{COMMAND}::{stack}-facts"
+    assert recording.named(f"{stack}-ready").dependencies == {f"{DOMAIN}::{stack}"}
+    assert ready in recording.named(f"{stack}-facts").dependencies
+    for child in children(recording):
+        if child.type in IN_THE_GUEST and child.reference not in (ready, facts):
+            assert facts in child.dependencies, child.reference
+
+
+def test_the_collector_starts_after_broker_and_database_users() -> None:
+    dependencies = committed("oslo").named("oslo-telegraf").dependencies
+    assert {f"{CONTAINER}::oslo-mosquitto", f"{COMMAND}::oslo-influxdb-users"} < dependencies
+
+
+def test_each_container_starts_after_its_own_files() -> None:
+    for name, container in committed("oslo").of_type(CONTAINER).items():
+        assert {f"{COMMAND}::{name}-files", f"{IMAGE}::{name}-image"} < container.dependencies
+
+
+def test_a_bigger_generation_makes_a_new_first_boot_and_root_disk_and_leaves_the_data_disk() -> None:
+    before = committed("oslo")
+    after = deploy("oslo", edited(section("oslo"), "node", "generation", value=2))
+    assert set(before.of_type(FIRST_BOOT)) == {"oslo-first-boot-1"}
+    assert set(after.of_type(FIRST_BOOT)) == {"oslo-first-boot-2"}
+    assert after.named("oslo-first-boot-2").inputs["name"] == "oslo-first-boot-2.iso"
+    assert before.named("oslo-root").inputs["name"] == "oslo-root-1.qcow2"
+    assert after.named("oslo-root").inputs["name"] == "oslo-root-2.qcow2"
+    assert after.named("oslo-data") == before.named("oslo-data")
+    assert after.named("oslo-image") == before.named("oslo-image")
+
+
+def test_within_a_generation_the_first_boot_stays_as_it_was() -> None:
+    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB other"
+    after = deploy("oslo", edited(section("oslo"), "node", "authorizedKeys", value=[key]))
+    [first_boot] = after.of_type(FIRST_BOOT).values()
+    changed = {
+        key for key, value in first_boot.inputs.items() if value != committed("oslo").named(first_boot.name).inputs[key]
+    }
+    assert changed == {"userData"}
+    assert changed <= set(first_boot.ignore_changes)
+    assert after.named("oslo") == committed("oslo").named("oslo")
+
+
+def test_a_bigger_data_disk_is_not_a_new_one() -> None:
+    assert committed("oslo").named("oslo-data").ignore_changes == ("size",)
+
+
+@each_stack
+def test_what_the_provider_would_silently_ignore_replaces_the_domain(stack: str) -> None:
+    domain = committed(stack).named(stack)
+    assert domain.replace_on_changes == ("cloudinit", "networkInterfaces[*].bridge")
+    assert domain.delete_before_replace
+
+
+# The VM
+
+
+@each_stack
+def test_a_vm_has_the_resources_that_its_section_says(stack: str) -> None:
+    node = section(stack)["node"]
+    domain = committed(stack).named(stack).inputs
+    assert (domain["vcpu"], domain["memory"]) == (node["cpus"], node["memoryMib"])
+    assert committed(stack).named(f"{stack}-root").inputs["size"] == node["rootDiskGib"] * 1024**3
+    assert committed(stack).named(f"{stack}-data").inputs["size"] == node["dataDiskGib"] * 1024**3
+
+
+@each_stack
+def test_the_root_disk_is_the_first_and_the_data_disk_the_second(stack: str) -> None:
+    disks = committed(stack).named(stack).inputs["disks"]
+    assert disks == [{"volumeId": f"{stack}-root-id"}, {"volumeId": f"{stack}-data-id"}]
+    assert committed(stack).named(f"{stack}-root").inputs["baseVolumeId"] == f"{stack}-image-id"
+    assert "baseVolumeId" not in committed(stack).named(f"{stack}-data").inputs
+
+
+@each_stack
+def test_a_vm_waits_for_no_lease_and_starts_with_its_hypervisor(stack: str) -> None:
+    domain = committed(stack).named(stack).inputs
+    [interface] = domain["networkInterfaces"]
+    assert set(interface) == {"bridge", "mac"}
+    assert (domain["autostart"], domain["running"]) == (True, True)
+    assert domain["xml"] == {"xslt": stylesheet()}
+
+
+def test_kvm_has_the_hosts_cpu_and_emulation_its_own() -> None:
+    kvm = committed("oslo").named("oslo").inputs
+    emulated = (
+        deploy("oslo", edited(section("oslo"), "node", "hypervisor", "accelerator", value="qemu")).named("oslo").inputs
+    )
+    assert (kvm["type"], kvm["cpu"]) == ("kvm", {"mode": "host-passthrough"})
+    assert emulated["type"] == "qemu"
+    assert "cpu" not in emulated
+
+
+# Connections
+
+
+@each_stack
+def test_every_host_key_is_pinned(stack: str) -> None:
+    recording = committed(stack)
+    hypervisor = recording.named(f"{stack}-hypervisor").inputs["uri"]
+    assert hypervisor == "qemu+ssh://root@10.20.0.1/system?knownhosts=config/known_hosts"
+    for command in recording.of_type(COMMAND).values():
+        connection = command.inputs["connection"].value
+        assert connection["hostKey"].startswith("ecdsa-sha2-nistp256 ")
+        assert (connection["user"], connection["host"]) == ("edge", section(stack)["node"]["network"]["address"][:-3])
+
+
+def test_docker_is_reached_by_ssh_and_checks_the_host_key() -> None:
+    recording = committed("oslo")
+    docker = recording.named("oslo-docker").inputs
+    host_key = recording.named("oslo-ready").inputs["connection"].value["hostKey"]
+    assert docker["host"] == "ssh://edge@10.20.0.12"
+    assert '"StrictHostKeyChecking=yes"' in docker["sshOpts"]
+    assert f'"KnownHostsCommand=/bin/echo 10.20.0.12 {host_key}"' in docker["sshOpts"]
+
+
+@each_stack
+def test_a_command_shows_nothing_and_repeats_itself_for_no_output(stack: str) -> None:
+    for command in committed(stack).of_type(COMMAND).values():
+        assert command.inputs["addPreviousOutputInEnv"] is False
+        assert not {"environment", "triggers", "delete"} & set(command.inputs)
+        assert command.inputs.get("logging") == "none" or "stdin" not in command.inputs
+
+
+# Containers
+
+
+def containers() -> list[Registered]:
+    return list(committed("oslo").of_type(CONTAINER).values())
+
+
+@pytest.mark.parametrize("container", containers(), ids=lambda container: container.name)
+def test_a_container_has_no_more_rights_than_it_needs(container: Registered) -> None:
+    user, group = container.inputs["user"].split(":")
+    assert int(user) > 0
+    assert int(group) > 0
+    assert container.inputs["readOnly"] is True
+    assert container.inputs["capabilities"] == {"drops": ["ALL"]}
+    assert container.inputs["securityOpts"] == ["no-new-privileges:true"]
+    assert not {"privileged", "devices", "pidMode", "ipcMode", "userns_mode", "uploads"} & set(container.inputs)
+    assert container.inputs["networkMode"] == "bridge"
+
+
+@pytest.mark.parametrize("container", containers(), ids=lambda container: container.name)
+def test_a_container_is_bounded_and_comes_back(container: Registered) -> None:
+    assert container.inputs["memory"] == container.inputs["memorySwap"] > 0
+    assert container.inputs["restart"] == "always"
+    assert container.inputs["logOpts"] == {"max-size": "10m", "max-file": "3"}
+    assert container.inputs["healthcheck"]["tests"][0] == "CMD"
+    assert (container.inputs["mustRun"], container.inputs["wait"]) == (True, True)
+
+
+def test_the_containers_leave_the_node_memory_of_its_own() -> None:
+    total = sum(container.inputs["memory"] for container in containers())
+    assert total <= section("oslo")["node"]["memoryMib"] / 2
+
+
+def test_only_the_broker_is_reached_from_outside() -> None:
+    ports = {
+        (container.name, port["ip"], port["external"], port["internal"], port["protocol"])
+        for container in containers()
+        for port in container.inputs.get("ports", [])
+    }
+    assert ports == {
+        ("oslo-mosquitto", "10.20.0.12", 8883, 8883, "tcp"),
+        ("oslo-influxdb", "127.0.0.1", 8086, 8086, "tcp"),
+    }
+
+
+def test_configuration_is_mounted_read_only_and_data_lies_on_the_data_disk() -> None:
+    for container in containers():
+        configuration, *data = container.inputs["volumes"]
+        service = container.inputs["name"]
+        assert configuration["hostPath"] == f"/etc/fjord-edge/{service}"
+        assert configuration["readOnly"] is True
+        assert [volume["hostPath"] for volume in data] == (
+            [] if service == "telegraf" else [f"/srv/fjord-edge/{service}"]
+        )
+
+
+def test_an_image_is_pinned_by_digest_and_the_container_takes_what_was_pulled() -> None:
+    recording = committed("oslo")
+    for container in containers():
+        image = recording.named(f"{container.name}-image").inputs
+        assert re.fullmatch(r"\S+@sha256:[0-9a-f]{64}", image["name"])
+        assert image["keepLocally"] is True
+        assert container.inputs["image"] == "sha256:of-the-pulled-image"
+
+
+def configs(recording: Recording) -> dict[str, str]:
+    """Each container's hash of its configuration."""
+    found = {}
+    for container in recording.of_type(CONTAINER).values():
+        [label] = container.inputs["labels"]
+        assert label["label"] == "fjord-edge.config"
+        found[container.inputs["name"]] = label["value"]
+    return found
+
+
+def restarted(site: Any) -> set[str]:
+    """The containers that an edited section makes anew."""
+    before, after = committed("oslo"), deploy("oslo", site)
+    for container in before.of_type(CONTAINER).values():
+        same = {key: value for key, value in after.named(container.name).inputs.items() if key != "labels"}
+        assert same == {key: value for key, value in container.inputs.items() if key != "labels"}
+    return {name for name, value in configs(after).items() if value != configs(before)[name]}
+
+
+def test_a_sensor_in_another_pen_restarts_the_collector_alone() -> None:
+    assert restarted(edited(section("oslo"), "iot", "sensors", 0, "pen", value="pen-9")) == {"telegraf"}
+
+
+def test_a_new_sensor_restarts_broker_and_collector() -> None:
+    site = section("oslo")
+    site["iot"]["sensors"].append({"id": "pen3-temp", "pen": "pen-3"})
+    assert restarted(site) == {"mosquitto", "telegraf"}
+
+
+def test_a_change_of_the_vm_alone_restarts_nothing() -> None:
+    assert restarted(edited(section("oslo"), "node", "memoryMib", value=4096)) == set()
+
+
+def test_new_passwords_restart_their_readers() -> None:
+    assert restarted(section("oslo") | {"epochs": {"passwords": 2}}) == {"mosquitto", "telegraf"}
+
+
+# What is told
+
+
+def test_a_site_tells_where_it_is_reached() -> None:
+    outputs = committed("oslo").stack_outputs
+    assert outputs["site"] == "oslo"
+    assert outputs["endpoints"] == {
+        "ssh": "edge@10.20.0.12",
+        "mqtt": "mqtts://10.20.0.12:8883",
+        "influxdb": "http://127.0.0.1:8086 (on the node)",
+    }
+    assert outputs["facts"] == {"kernel": "6.1.0"}
+    assert outputs["mesh"] == {"address": "10.100.0.2/24", "peers": ["hq"]}
+    assert outputs["certificateAuthority"].startswith("-----BEGIN CERTIFICATE-----\n")
+
+
+def test_headquarters_tells_its_peers() -> None:
+    outputs = committed("hq").stack_outputs
+    assert outputs["mesh"] == {"address": "10.100.0.1/24", "peers": ["oslo"]}
+    assert set(outputs) == {"site", "endpoints", "facts", "mesh", "nextSteps"}

@@ -1,0 +1,158 @@
+"""No secret is registered in the clear, and each reaches only those who need it."""
+
+import base64
+import io
+import re
+import tarfile
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from config import derive
+from config.site import Iot
+from tests.recording import committed, texts
+from tests.sites import SEED, STACKS, seed_text, site_section
+
+each_stack = pytest.mark.parametrize("stack", STACKS)
+
+
+def key_lines(pem: str) -> list[str]:
+    """The key itself, however its lines are joined: its longest line is enough to recognise it."""
+    return [max(pem.splitlines(), key=len)]
+
+
+def mqtt_secrets(stack: str, iot: Iot) -> Mapping[str, list[str]]:
+    life = {"not_before": iot.certificates.not_before, "not_after": iot.certificates.not_after}
+    authority = derive.certificate_authority(SEED, stack, 1, **life)
+    server = derive.server_certificate(SEED, stack, 1, authority=authority, names=["any"], addresses=[], **life)
+    sensors = [derive.mqtt_user(SEED, stack, sensor.id, 1) for sensor in iot.sensors]
+    services = [derive.mqtt_user(SEED, stack, name, 1) for name in ("telegraf", "health")]
+    return {
+        "authority's key": key_lines(authority.private),
+        "server's key": key_lines(server.private),
+        "sensors' passwords": [user.password for user in sensors],
+        "services' passwords": [user.password for user in services],
+        "password hashes": [user.password_hash for user in [*sensors, *services]],
+        "database passwords": [
+            derive.influxdb_password(SEED, stack, user, 1) for user in ("admin", "telegraf", "reader")
+        ],
+    }
+
+
+def secrets(stack: str) -> dict[str, list[str]]:
+    """Everything that is derived from a site's seed and not public, as it would be written."""
+    section = site_section(stack)
+    return {
+        "seed": [seed_text(), SEED.value.hex()],
+        "tunnel key": [derive.wireguard_key(SEED, stack, 1).private],
+        "identity key": [derive.identity_key(SEED, stack, 1).private],
+        "SSH host key": key_lines(derive.ssh_host_key(SEED, stack, 1).private),
+        **(mqtt_secrets(stack, section.iot) if section.iot else {}),
+    }
+
+
+def readings(text: str) -> list[str]:
+    """A text, and what any base64 in it stands for."""
+    found = [text]
+    for part in re.findall(r"[A-Za-z0-9+/]{40,}={0,2}", text):
+        padded = part[: len(part) // 4 * 4]
+        found.append(base64.b64decode(padded).decode("latin-1"))
+    return found
+
+
+def found_in(shown: list[str], values: list[str]) -> set[str]:
+    everything = "\0".join(reading for text in shown for reading in readings(text))
+    return {value for value in values if value in everything}
+
+
+@each_stack
+@pytest.mark.parametrize("preview", [False, True], ids=["update", "preview"])
+def test_no_secret_is_registered_in_the_clear(stack: str, preview: bool) -> None:
+    recording = committed(stack, preview=preview)
+    clear = texts([[resource.name, resource.inputs] for resource in recording.registered]) + texts(recording.outputs)
+    for kind, values in secrets(stack).items():
+        assert not found_in(clear, values), f"{kind} is in the clear"
+
+
+@each_stack
+def test_no_output_is_secret_since_none_holds_one(stack: str) -> None:
+    assert texts(committed(stack).outputs, secret=True) == []
+
+
+def holders(stack: str, values: list[str]) -> set[str]:
+    """The resources in whose secret inputs one of the values is."""
+    return {
+        resource.name
+        for resource in committed(stack).registered
+        if found_in(texts(resource.inputs, secret=True), values)
+    }
+
+
+@each_stack
+def test_the_host_key_travels_by_cloud_init_alone(stack: str) -> None:
+    assert holders(stack, secrets(stack)["SSH host key"]) == {f"{stack}-first-boot-1"}
+
+
+@each_stack
+def test_cloud_init_holds_no_other_secret(stack: str) -> None:
+    for kind, values in secrets(stack).items():
+        assert (f"{stack}-first-boot-1" in holders(stack, values)) == (kind == "SSH host key")
+
+
+def test_headquarters_nodes_secrets_are_its_tunnel_and_host_key() -> None:
+    found = {kind: holders("hq", values) for kind, values in secrets("hq").items()}
+    assert found == {
+        "seed": set(),
+        "tunnel key": {"hq-tunnel"},
+        "identity key": set(),
+        "SSH host key": {"hq-first-boot-1"},
+    }
+
+
+def test_each_secret_reaches_its_readers() -> None:
+    """Also shows that the search above finds what is there."""
+    found = {kind: holders("oslo", values) for kind, values in secrets("oslo").items()}
+    assert found == {
+        "seed": set(),
+        "tunnel key": {"oslo-tunnel"},
+        "identity key": set(),
+        "SSH host key": {"oslo-first-boot-1"},
+        "authority's key": set(),
+        "server's key": {"oslo-mosquitto-files"},
+        "sensors' passwords": set(),
+        "services' passwords": {"oslo-mosquitto-files", "oslo-telegraf-files"},
+        "password hashes": {"oslo-mosquitto-files"},
+        "database passwords": {"oslo-influxdb-users", "oslo-telegraf-files"},
+    }
+
+
+@each_stack
+def test_a_file_that_holds_a_secret_is_its_readers_alone(stack: str) -> None:
+    """The services' directories are 0500 and their files 0400; root's own files 0600."""
+    values = [value for several in secrets(stack).values() for value in several]
+    checked = 0
+    for resource in committed(stack).registered:
+        for member, contents in unpacked(resource.inputs):
+            if any(value in contents for value in values):
+                assert member.mode & 0o077 == 0, member.name
+                checked += 1
+    assert checked == {"hq": 1, "oslo": 6}[stack]
+
+
+def unpacked(inputs: Mapping[str, Any]) -> list[tuple[tarfile.TarInfo, str]]:
+    if "stdin" not in inputs:
+        return []
+    with tarfile.open(fileobj=io.BytesIO(base64.b64decode(inputs["stdin"].value))) as tar:
+        files = [(member, tar.extractfile(member)) for member in tar.getmembers()]
+        return [(member, file.read().decode()) for member, file in files if file]
+
+
+@each_stack
+def test_no_container_has_a_secret_or_a_password_in_its_environment(stack: str) -> None:
+    names = {
+        entry.partition("=")[0]
+        for container in committed(stack).of_type("docker:index/container:Container").values()
+        for entry in container.inputs.get("envs", [])
+    }
+    assert names <= {"XDG_CONFIG_HOME"}

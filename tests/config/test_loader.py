@@ -1,0 +1,212 @@
+"""Every mistake is told before any resource: the program itself runs, and the monitor saw nothing."""
+
+import base64
+import re
+from typing import Any
+
+import pytest
+
+from config.derive import Seed
+from config.loader import PUBLISHED_SEEDS, StackConfig, assemble
+from tests.recording import SEED_KEY, SITE_KEY, config_of, deploy, refusal
+from tests.sites import SEED, edited, entries, registry, section, seed_text
+
+SITE_FILE = f"Pulumi.oslo.yaml: {SITE_KEY}"
+SEED_FILE = f"Pulumi.oslo.yaml: {SEED_KEY}: "
+NETWORK = ("node", "network")
+
+
+def told(message: str) -> list[str]:
+    """The mistakes in a message."""
+    head, *mistakes = message.splitlines()
+    assert head == "the config of oslo has mistakes, nothing was changed:"
+    return mistakes
+
+
+def wrong_site(*keys: str | int, value: Any) -> list[str]:
+    site = edited(section("oslo"), *keys, value=value)
+    return told(refusal("oslo", config_of("oslo", site)))
+
+
+PRIVATE_KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAA\n-----END OPENSSH PRIVATE KEY-----\n"
+SENSOR = {"id": "pen1-temp", "pen": "pen-1"}
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "mistake"),
+    [
+        (("nodes",), {}, ".nodes: no such key here; look it up in config/site.schema.json, or remove it"),
+        (("node", "memory"), 2560, ".node.memory: no such key here; *"),
+        (("node", "memoryMib"), "2560", '.node.memoryMib = "2560": Input should be a valid integer'),
+        (("node", "cpus"), True, ".node.cpus = true: Input should be a valid integer"),
+        (("node", "cpus"), 0, ".node.cpus = 0: Input should be greater than or equal to 1"),
+        ((*NETWORK, "address"), "10.20.0.300/24", '.node.network.address = "10.20.0.300/24": *'),
+        ((*NETWORK, "gateway"), "10.21.0.1", ".node.network: gateway 10.21.0.1 is outside 10.20.0.0/24; give one *"),
+        ((*NETWORK, "gateway"), "10.20.0.12", ".node.network: gateway 10.20.0.12 is the guest's own address; give *"),
+        ((*NETWORK, "address"), "10.20.0.0/24", ".node.network: address 10.20.0.0/24 is not a host of 10.20.0.0/24; *"),
+        ((*NETWORK, "address"), "10.20.0.255/24", ".node.network: address 10.20.0.255/24 is not a host of *"),
+        ((*NETWORK, "dns"), [], ".node.network.dns: *"),
+        ((*NETWORK, "mac"), "01:00:5e:00:00:01", '.node.network.mac = "01:00:5e:00:00:01": a multicast MAC *'),
+        ((*NETWORK, "mac"), "52-54-00-00-00-01", '.node.network.mac = "52-54-00-00-00-01": *'),
+        (("node", "image", "sha256"), "0", '.node.image.sha256 = "0": *'),
+        (
+            ("node", "hypervisor", "accelerator"),
+            "xen",
+            ".node.hypervisor.accelerator = \"xen\": Input should be 'kvm' *",
+        ),
+        (("node", "authorizedKeys"), [], ".node.authorizedKeys: *"),
+        (("node", "authorizedKeys"), [PRIVATE_KEY], ".node.authorizedKeys: entry 0 is not an OpenSSH public key; *"),
+        (("iot", "images", "telegraf"), "telegraf:1.37", ".iot.images: telegraf: telegraf:1.37 is not pinned; write *"),
+        (("iot", "sensors"), [SENSOR, SENSOR], ".iot.sensors: sensor pen1-temp is listed twice; give each device *"),
+        (("iot", "sensors"), [], ".iot.sensors: *"),
+        (("iot", "sensors", 0, "id"), "pen1/temp", '.iot.sensors.0.id = "pen1/temp": *'),
+        (("iot", "certificates", "notAfter"), "2025-12-31", ".iot.certificates: notAfter 2025-12-31 is not later *"),
+        (("epochs",), {"wireguard": 0}, ".epochs.wireguard = 0: *"),
+        (("iot",), None, ".iot: a site needs this section; see Pulumi.oslo.yaml"),
+    ],
+)
+def test_a_mistake_in_the_section_names_file_key_value_and_remedy(
+    keys: tuple[str, ...], value: Any, mistake: str
+) -> None:
+    [line] = wrong_site(*keys, value=value)
+    pattern = re.escape(SITE_FILE + mistake.removesuffix("*")) + (".+" if mistake.endswith("*") else "")
+    assert re.fullmatch(pattern, line), line
+
+
+def test_every_mistake_of_the_section_is_told_at_once() -> None:
+    site = edited(section("oslo"), "node", "cpus", value=0)
+    del site["node"]["memoryMib"]
+    assert told(refusal("oslo", config_of("oslo", site))) == [
+        f"{SITE_FILE}.node.cpus = 0: Input should be greater than or equal to 1",
+        f"{SITE_FILE}.node.memoryMib: this key is missing; add it",
+    ]
+
+
+def test_a_pasted_private_key_is_not_shown() -> None:
+    assert "b3Blbn" not in "".join(wrong_site("node", "authorizedKeys", value=[PRIVATE_KEY]))
+
+
+def test_a_secret_under_a_key_that_nobody_knows_is_not_shown() -> None:
+    assert seed_text() not in "".join(wrong_site("seed", value=seed_text()))
+
+
+def test_a_long_value_is_cut() -> None:
+    [line] = wrong_site("node", "cpus", value=100 * "x")
+    assert 100 * "x" not in line
+    assert "…" in line
+
+
+@pytest.mark.parametrize("text", ["[]", "oslo", "{"])
+def test_a_section_that_is_none_is_told(text: str) -> None:
+    config = config_of("oslo") | {SITE_KEY: text}
+    assert told(refusal("oslo", config)) == [f"{SITE_FILE}: expected a section of keys; see Pulumi.oslo.yaml"]
+
+
+def test_a_missing_section_is_told() -> None:
+    config = {SEED_KEY: seed_text()}
+    assert told(refusal("oslo", config)) == [
+        f"{SITE_FILE}: this key is missing; copy the section of Pulumi.oslo.yaml and edit it"
+    ]
+
+
+def test_a_hub_takes_in_no_sensors() -> None:
+    site = section("hq") | {"iot": section("oslo")["iot"]}
+    assert refusal("hq", config_of("hq", site)).splitlines()[1:] == [
+        f"Pulumi.hq.yaml: {SITE_KEY}.iot: a hub takes in no sensors; remove this section"
+    ]
+
+
+def test_a_hypervisor_behind_its_own_guest_is_refused() -> None:
+    site = section("oslo")
+    site["node"]["hypervisor"]["host"] = "10.100.0.2"
+    assert refusal("oslo", config_of("oslo", site)).splitlines()[1:] == [
+        f"Pulumi.oslo.yaml: {SITE_KEY}.node.hypervisor.host = 10.100.0.2: "
+        "lies inside the mesh 10.100.0.0/24; give the hypervisor's own management address"
+    ]
+
+
+# The seed
+
+REMEDY = "openssl rand -base64 32 | pulumi config set --secret seed --stack oslo"
+
+
+def test_a_missing_seed_is_told() -> None:
+    config = config_of("oslo")
+    del config[SEED_KEY]
+    assert told(refusal("oslo", config)) == [f"{SEED_FILE}the seed is missing; make one: {REMEDY}"]
+
+
+def test_a_seed_in_the_clear_is_spent() -> None:
+    message = refusal("oslo", config_of("oslo"), secret_keys=[])
+    assert told(message) == [f"{SEED_FILE}the seed lies here in the clear; it is spent, make another: {REMEDY}"]
+    assert seed_text() not in message
+
+
+@pytest.mark.parametrize("text", ["", "hunter2-is-no-seed", seed_text()[:-8], seed_text() + seed_text()])
+def test_a_seed_that_is_none_is_refused_and_never_shown(text: str) -> None:
+    message = refusal("oslo", config_of("oslo") | {SEED_KEY: text})
+    [line] = told(message)
+    assert line.startswith(f"{SEED_FILE}the seed is not 32 bytes in base64; make one with ")
+    assert not text or text not in message
+
+
+@pytest.fixture
+def published(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("config.loader.PUBLISHED_SEEDS", {SEED.fingerprint: "oslo"})
+
+
+@pytest.mark.usefixtures("published")
+def test_a_published_seed_is_refused() -> None:
+    message = refusal("oslo", config_of("oslo"))
+    assert told(message) == [f"{SEED_FILE}this is the published seed of the example oslo; make one: {REMEDY}"]
+    assert seed_text() not in message
+
+
+@pytest.mark.usefixtures("published")
+def test_a_published_seed_is_accepted_where_the_section_allows_it() -> None:
+    assert deploy("oslo", section("oslo") | {"allowPublishedSeed": True}).registered
+
+
+def test_both_examples_have_a_published_seed_and_allow_it_nowhere() -> None:
+    assert sorted(PUBLISHED_SEEDS.values()) == ["hq", "oslo"]
+    assert SEED.fingerprint not in PUBLISHED_SEEDS
+    assert not [stack for stack in ("hq", "oslo") if "allowPublishedSeed" in section(stack)]
+
+
+# The site among the others
+
+
+def test_a_site_without_a_registry_entry_is_told_which_file_to_add() -> None:
+    others = {"hq": entries()["hq"]}
+    [line] = told(refusal("oslo", config_of("oslo"), registry=others))
+    assert line.startswith("config/mesh/oslo.yaml: ")
+    assert line.endswith("the site has no registry entry; add this file")
+
+
+def test_a_key_that_the_seed_does_not_give_is_told_with_the_line_to_write() -> None:
+    other = Seed(bytes(32))
+    ours, theirs = entries(SEED)["oslo"], entries(other)["oslo"]
+    message = refusal("oslo", config_of("oslo", seed=other))
+    assert told(message) == [
+        f"config/mesh/oslo.yaml: {key} = {ours[key]}: the seed and epoch give another key; write `{key}: {theirs[key]}`"
+        for key in ("tunnelKey", "identityKey")
+    ]
+    assert base64.b64encode(other.value).decode() not in message
+
+
+def test_a_new_epoch_asks_for_its_key_in_the_registry() -> None:
+    [line] = wrong_site("epochs", value={"wireguard": 2})
+    assert line.startswith("config/mesh/oslo.yaml: tunnelKey = ")
+
+
+def test_a_valid_config_is_a_site() -> None:
+    content = StackConfig(site=config_of("oslo")[SITE_KEY], seed=seed_text(), seed_is_secret=True)
+    site = assemble("oslo", content, registry())
+    assert (site.name, site.seed, site.entry) == ("oslo", SEED, registry().entries["oslo"])
+    assert site.iot is not None
+    assert [sensor.pen for sensor in site.iot.sensors] == ["pen-1", "pen-1", "pen-2", "pen-2", "barge"]
+
+
+def test_headquarters_is_a_site_without_sensors() -> None:
+    content = StackConfig(site=config_of("hq")[SITE_KEY], seed=seed_text(), seed_is_secret=True)
+    assert assemble("hq", content, registry()).iot is None

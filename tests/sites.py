@@ -1,0 +1,74 @@
+"""The committed stacks with a seed of the tests' own.
+
+The committed seeds are encrypted, and only the engine decrypts them. The seed here is published with these lines; the
+registry's two keys are computed from it, everything else in it is the committed one.
+"""
+
+import base64
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import yaml
+
+from config.derive import Seed, identity_key, wireguard_key
+from config.loader import PROJECT, REGISTRY
+from config.registry import Registry, load_registry
+from config.site import SiteSection
+from lab.paths import CHECKOUT
+
+STACKS = ("hq", "oslo")
+SEED = Seed(bytes(range(32)))
+
+_DIGEST = "sha256:" + 64 * "0"
+
+
+def seed_text(seed: Seed = SEED) -> str:
+    """A seed as a stack file holds it, decrypted."""
+    return base64.b64encode(seed.value).decode()
+
+
+def section(stack: str) -> Any:
+    """The committed `fjord-edge:site` of a stack, its images pinned; a copy to edit."""
+    site = yaml.safe_load((CHECKOUT / f"Pulumi.{stack}.yaml").read_text())["config"][f"{PROJECT}:site"]
+    if "iot" in site:
+        names = ("mosquitto", "telegraf", "influxdb")
+        site["iot"]["images"] = {name: f"registry.example.com/{name}@{_DIGEST}" for name in names}
+    return site
+
+
+def site_section(stack: str) -> SiteSection:
+    """The same, validated."""
+    return SiteSection.parse(section(stack), file=f"Pulumi.{stack}.yaml")
+
+
+def entries(seed: Seed = SEED) -> dict[str, Any]:
+    """The committed registry's files by site, with the keys that the seed gives; a copy to edit."""
+    committed = {path.stem: yaml.safe_load(path.read_text()) for path in REGISTRY.glob("*.yaml")}
+    for site, entry in committed.items():
+        entry["tunnelKey"] = wireguard_key(seed, site, 1).public
+        entry["identityKey"] = identity_key(seed, site, 1).public
+    return committed
+
+
+def write_registry(folder: Path, files: Mapping[str, Any]) -> None:
+    """Write the registry's files by site, from text or from values."""
+    for site, entry in files.items():
+        (folder / f"{site}.yaml").write_text(entry if isinstance(entry, str) else yaml.safe_dump(entry))
+
+
+def registry(seed: Seed = SEED) -> Registry:
+    """The registry that `entries` is."""
+    with TemporaryDirectory() as folder:
+        write_registry(Path(folder), entries(seed))
+        return load_registry(Path(folder))
+
+
+def edited(content: Any, *keys: str | int, value: Any) -> Any:
+    """The content with one value changed in place."""
+    place = content
+    for key in keys[:-1]:
+        place = place[key]
+    place[keys[-1]] = value
+    return content

@@ -1,0 +1,78 @@
+"""What the committed stacks bring to their nodes, compared with `tests/golden/<stack>/<path on the node>`.
+
+`make golden` writes the files anew; what changed is then read in review.
+"""
+
+import base64
+import io
+import os
+import tarfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.recording import Recording, committed
+from tests.sites import STACKS
+
+GOLDEN = Path(__file__).parent / "golden"
+
+#: Opaque to a reader; what is in them is tested with the code that makes them.
+UNREAD = {".crt", ".key"}
+
+
+def rendered(recording: Recording) -> dict[str, str]:
+    """Everything that is rendered for a node, by its path there; under cloud-init/ and domain.xsl what makes the VM."""
+    [first_boot] = recording.of_type("libvirt:index/cloudInitDisk:CloudInitDisk").values()
+    user_data = first_boot.inputs["userData"].value
+    files = {
+        "domain.xsl": recording.named(recording.stack).inputs["xml"]["xslt"],
+        "cloud-init/user-data": user_data,
+        "cloud-init/network-config": first_boot.inputs["networkConfig"],
+        "cloud-init/meta-data": first_boot.inputs["metaData"],
+        **{file["path"].lstrip("/"): file["content"] for file in yaml.safe_load(user_data)["write_files"]},
+    }
+    for command in recording.of_type("command:remote:Command").values():
+        if "stdin" in command.inputs:
+            files |= configuration(command.inputs["stdin"].value)
+    return files
+
+
+def configuration(archive: str) -> dict[str, str]:
+    """The files below /etc in an archive; the programs are read where they are written."""
+    with tarfile.open(fileobj=io.BytesIO(base64.b64decode(archive))) as tar:
+        files = {member.name: tar.extractfile(member) for member in tar.getmembers()}
+        return {
+            name: file.read().decode()
+            for name, file in files.items()
+            if file and name.startswith("etc/") and Path(name).suffix not in UNREAD
+        }
+
+
+def golden_files(stack: str) -> dict[str, str]:
+    folder = GOLDEN / stack
+    return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+def write(stack: str, files: dict[str, str]) -> None:
+    for name in golden_files(stack).keys() - files.keys():
+        (GOLDEN / stack / name).unlink()
+    for name, text in files.items():
+        path = GOLDEN / stack / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_each_rendered_file_is_the_one_that_was_reviewed(stack: str) -> None:
+    files = rendered(committed(stack))
+    if os.environ.get("GOLDEN") == "write":
+        write(stack, files)
+    reviewed = golden_files(stack)
+    assert sorted(reviewed) == sorted(files), "run `make golden` and look at what came and went"
+    for name, text in files.items():
+        assert text == reviewed[name], f"{name} changed: run `make golden` and read the difference"
+
+
+def test_no_stack_has_golden_files_without_being_rendered() -> None:
+    assert {path.name for path in GOLDEN.iterdir()} == {*STACKS, "README.md"}

@@ -1,0 +1,51 @@
+"""Who may import what: the lines that keep rendering pure and the node's programs free of dependencies."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.paths import CHECKOUT
+
+TOUCH_PULUMI: dict[str, set[str]] = {
+    "components": {"_guest.py", "_options.py", "component.py", "libvirt.py"},
+    "config": {"loader.py"},
+    "tests/components": set(),
+    "tests/config": set(),
+}
+
+
+def imported(module: Path) -> Iterator[str]:
+    """The top-level packages that a module imports, wherever in it."""
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}: relative import"
+            yield str(node.module).partition(".")[0]
+
+
+@pytest.mark.parametrize("folder", TOUCH_PULUMI)
+def test_only_these_modules_touch_pulumi(folder: str) -> None:
+    """Tests go through tests/recording.py: nobody asserts inside an `apply`, which an unknown value never runs."""
+    touching = {
+        module.name
+        for module in (CHECKOUT / folder).rglob("*.py")
+        if any(name.startswith("pulumi") for name in imported(module))
+    }
+    assert touching == TOUCH_PULUMI[folder]
+
+
+def test_libvirt_is_behind_one_module() -> None:
+    importing = [module for module in (CHECKOUT / "components").rglob("*.py") if "pulumi_libvirt" in imported(module)]
+    assert [module.name for module in importing] == ["libvirt.py"]
+
+
+def test_a_program_on_the_node_needs_the_standard_library_alone() -> None:
+    programs = list((CHECKOUT / "components").glob("*/on_node/*.py"))
+    assert len(programs) == 2
+    for program in programs:
+        assert set(imported(program)) <= sys.stdlib_module_names, program
+        assert program.read_text().startswith("#!/usr/bin/env python3\n")
