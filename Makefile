@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help check up down clean test lock golden node-image
+.PHONY: help check up down clean test bench lock golden node-image
 
 PYTHON := .venv/bin/python
 
@@ -26,6 +26,9 @@ clean: down ## `down`, and remove the caches too
 
 test: check up ## everything: `check`, `up`, and the tests in the lab
 	@.venv/bin/pytest --quiet tests/e2e
+
+bench: up ## figures of docs/benchmarks.md
+	@$(PYTHON) -m lab bench
 
 node-image: ## the node image, for production as for the lab; root
 	@lab/bootstrap machine

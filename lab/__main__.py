@@ -1,4 +1,4 @@
-"""The lab's command: `python -m lab up|down|clean|status|exec`."""
+"""The lab's command: `python -m lab up|down|clean|status|bench|exec`."""
 
 import argparse
 import fcntl
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from lab import hypervisor
+from lab.bench import preview_breakdown
 from lab.console import LabError, say
 from lab.deploy import deploy
 from lab.leftovers import end_leftovers
@@ -48,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     add("clean", _clean, "remove the caches; run down first")
     status = add("status", _status, "say what runs, where, and the last readings")
     status.add_argument("--json", action="store_true", help="for scripts")
+    add("bench", _bench, "time a preview of oslo, and how much of it is our own code")
     execute = add("exec", _exec, "run a command in the lab's network, as the operator")
     execute.add_argument("words", nargs=argparse.REMAINDER, metavar="WORD", help="the command")
     return parser
@@ -62,6 +64,12 @@ def _up(_: argparse.Namespace) -> None:
 
 def _status(arguments: argparse.Namespace) -> None:
     report(existing_stacks(), as_json=arguments.json)
+
+
+def _bench(_: argparse.Namespace) -> None:
+    found = preview_breakdown(next(stack for stack in existing_stacks() if stack.site.iot))
+    for part, seconds in found.items():
+        print(f"{part:<8} {seconds:6.2f} s  {seconds / found['preview']:4.0%} of the preview")
 
 
 def _exec(arguments: argparse.Namespace) -> None:

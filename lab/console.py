@@ -83,8 +83,8 @@ def run(
         raise LabError(f"{command[0]} exited with {done.returncode}; its output is in {path}", remedy)
 
 
-def stream(command: Sequence[str], *, log: Path, prefix: str, env: Mapping[str, str], cwd: Path) -> int:
-    """Run a command, show each line of its output with a prefix and keep it in a log.
+def stream(command: Sequence[str], *, log: Path, prefix: str, hide: str, env: Mapping[str, str], cwd: Path) -> int:
+    """Run a command, keep its output in a log, and show each line of it with a prefix, but those that say `hide`.
 
     Returns:
         The command's exit status.
@@ -106,6 +106,6 @@ def stream(command: Sequence[str], *, log: Path, prefix: str, env: Mapping[str, 
         assert process.stdout is not None  # noqa: S101  PIPE was asked for
         for line in process.stdout:
             kept.write(line)
-            if line.strip():
+            if line.strip() and hide not in line:
                 say(f"  {prefix}: {line.rstrip()}")
     return process.returncode

@@ -29,6 +29,12 @@ PASSPHRASE = "fjord"  # noqa: S105
 
 _BACKEND = STATE / "backend"
 _PASSPHRASE_FILE = STATE / "passphrase"
+#: What the command provider says at each dial of a node that boots.
+_WAITING = "trying again"
+
+#: No operation of the lab's takes a third of it; one that does hangs (ADR 9).
+_LIMIT_SECONDS = 900
+
 _OVERLAYS = Path(__file__).parent
 
 
@@ -63,7 +69,7 @@ class Stack:
         """
         log = LOGS / f"pulumi-{self.name}.log"
         command = self._command(*self._with_config(*words))
-        status = stream(command, log=log, prefix=self.name, env=self._environment, cwd=CHECKOUT)
+        status = stream(command, log=log, prefix=self.name, hide=_WAITING, env=self._environment, cwd=CHECKOUT)
         if status != 0:
             raise LabError(f"pulumi {words[0]} of {self.name} failed", f"Its output is above and in {log}.")
 
@@ -75,9 +81,9 @@ class Stack:
         """Remove everything but what is protected: the data disk and its pool."""
         self.run("destroy", "--yes", "--skip-preview", "--exclude-protected", "--suppress-progress")
 
-    def preview(self, *words: str) -> dict[str, int]:
+    def preview(self, *words: str, environment: Mapping[str, str] | None = None) -> dict[str, int]:
         """Count the operations that a preview announces, by kind."""
-        plan = json.loads(self._capture(*self._with_config("preview", "--json", *words)))
+        plan = json.loads(self._capture(*self._with_config("preview", "--json", *words), environment=environment))
         summary: dict[str, int] = plan["changeSummary"]
         return summary
 
@@ -115,16 +121,16 @@ class Stack:
     def _with_config(self, *words: str) -> list[str]:
         return [*words, "--stack", self.name, "--config-file", str(self.config_file)]
 
-    def _capture(self, *words: str) -> str:
-        done = self._run(*words)
+    def _capture(self, *words: str, environment: Mapping[str, str] | None = None) -> str:
+        done = self._run(*words, environment=environment)
         if done.returncode != 0:
             raise LabError(f"pulumi {words[0]} of {self.name} failed: {done.stderr.strip()[-500:]}", "Run `make up`.")
         return done.stdout
 
-    def _run(self, *words: str) -> "subprocess.CompletedProcess[str]":
+    def _run(self, *words: str, environment: Mapping[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
             self._command(*words),
-            env=self._environment,
+            env={**self._environment, **(environment or {})},
             cwd=CHECKOUT,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -133,7 +139,8 @@ class Stack:
         )
 
     def _command(self, *words: str) -> list[str]:
-        return hypervisor.operator_command([self.toolchain.pulumi, *words, "--non-interactive"])
+        bounded = ["timeout", "--signal=INT", "--kill-after=30", str(_LIMIT_SECONDS)]
+        return hypervisor.operator_command([*bounded, self.toolchain.pulumi, *words, "--non-interactive"])
 
     @cached_property
     def _environment(self) -> dict[str, str]:

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from lab import golang
+from lab.console import LabError
 from lab.golang import Go
 
 GO = Path("/usr/bin/go")
@@ -114,3 +115,16 @@ def test_other_tags_and_variables_are_another_build(module: Path) -> None:
     words = [executable.read_text() for executable in built]
     assert any("-tags=custom" in text for text in words)
     assert any("-X main.version=1" in text for text in words)
+
+
+PATCH = golang.Patch(module="example.com/m", file="m.go", old="a := 1", new="a := 2")
+
+
+def test_a_patch_changes_one_place() -> None:
+    assert PATCH.applied("x\na := 1\n") == "x\na := 2\n"
+
+
+@pytest.mark.parametrize("source", ["", "a := 1; a := 1"])
+def test_a_patch_that_does_not_fit_is_refused(source: str) -> None:
+    with pytest.raises(LabError, match=r"does not fit"):
+        PATCH.applied(source)
