@@ -158,6 +158,9 @@ def build(
 @contextmanager
 def _patched(module: Path, patches: Sequence[Patch]) -> Iterator[list[str]]:
     """Copy the modules that are patched, and return the flag with which `go build` takes them from there."""
+    if not patches:
+        yield []
+        return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         go_mod = (module / "go.mod").read_text()
@@ -168,7 +171,7 @@ def _patched(module: Path, patches: Sequence[Patch]) -> Iterator[list[str]]:
             go_mod += f"\nreplace {patch.module} => {copy}\n"
         (folder / "go.mod").write_text(go_mod)
         shutil.copyfile(module / "go.sum", folder / "go.sum")
-        yield [f"-modfile={folder / 'go.mod'}"] if patches else []
+        yield [f"-modfile={folder / 'go.mod'}"]
 
 
 def module_folder(module: Path, path: str) -> Path:
