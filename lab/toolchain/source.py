@@ -30,14 +30,14 @@ TELEGRAF = "1.37.2"
 
 PLUGIN_PATCHES = {
     # libvirtd ends a download with an empty packet and one more. go-libvirt stops at the empty one; when the other is
-    # there before it has deregistered, it waits for ever for a reader, holding the lock that deregistering needs. The
+    # there before it has deregistered, it waits for ever for a receiver, holding the lock that deregistering needs. The
     # provider downloads the first-boot ISO at each create and refresh: one of six deploys hung. Not mended in 2026-10.
     "libvirt": [
         golang.Patch(
             module="github.com/digitalocean/go-libvirt",
             file="rpc.go",
             old="c := make(chan response)",
-            new="c := make(chan response, 1)",
+            new="c := make(chan response, 64)",
         )
     ],
 }
