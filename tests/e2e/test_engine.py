@@ -18,5 +18,5 @@ def test_a_preview_with_refresh_is_empty(stacks: dict[str, Stack], name: str) ->
 def test_an_unknown_key_stops_before_any_resource(oslo: Stack) -> None:
     broken = oslo.config_file.read_text().replace("cpus: 2", "cpus: 2\n      cpuz: 2")
     said = oslo.refused_preview(broken)
-    assert "Pulumi.oslo.yaml: fjord-edge:site.node.cpuz = 2: no such key here" in said
+    assert "Pulumi.oslo.yaml: fjord-edge:site.node.cpuz: no such key here" in said
     assert "Traceback" not in said
