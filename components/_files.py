@@ -7,6 +7,15 @@ import tarfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+#: Where the services' own data lies on the node: the data disk, which outlives the VM.
+DATA = "/srv/fjord-edge"
+
+#: Where configuration lies on the node; services get theirs mounted read-only.
+CONFIGURATION = "/etc/fjord-edge"
+
+#: Where the programs that run on the node lie.
+PROGRAMS = "/usr/local/lib/fjord-edge"
+
 #: Unpacks `archive` from standard input; directories that are there keep their owner and mode.
 UNPACK = "base64 --decode | sudo tar --extract --preserve-permissions --no-overwrite-dir --directory /"
 

@@ -14,7 +14,7 @@ from components.edge_node.libvirt import VirtualMachine
 from config.derive import SshHostKey
 from config.site import Node
 
-#: One dial a second or so: a first boot takes 30 to 90 s, under emulation twice that.
+#: Dials come 3 to 8 s apart: a first boot takes 30 to 90 s, under emulation twice that.
 _DIAL_LIMIT = 120
 _DIAL_TIMEOUT_SECONDS = 5
 

@@ -3,15 +3,14 @@
 import json
 from pathlib import Path
 
-from components._files import File
+from components._files import CONFIGURATION, DATA, PROGRAMS, File
 from components.edge_node.cloud_init import INTERFACE
 from components.edge_node.host_config import EGRESS_QDISC, SYSCTLS
 
-DATA_MOUNT = "/srv/fjord-edge"
 DATA_LABEL = "fjord-data"
 
-_PROGRAM = "/usr/local/lib/fjord-edge/facts"
-_ASKED = "/etc/fjord-edge/asked.json"
+_PROGRAM = f"{PROGRAMS}/facts"
+_ASKED = f"{CONFIGURATION}/asked.json"
 
 #: Prints the facts as JSON; fails when one is not as asked. Root, since the data disk's label is root's to read.
 READ_FACTS = f"sudo {_PROGRAM} {_ASKED}"
@@ -22,7 +21,7 @@ def asked() -> dict[str, object]:
     return {
         "sysctls": dict(SYSCTLS),
         "qdiscs": {INTERFACE: EGRESS_QDISC},
-        "mounts": {DATA_MOUNT: DATA_LABEL},
+        "mounts": {DATA: DATA_LABEL},
         "firstBoot": "done",
     }
 

@@ -4,14 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
-from components._files import Directory, File
+from components._files import CONFIGURATION, DATA, Directory, File
 from config.site import Images
-
-#: Where the services' own data lies: on the data disk, which outlives the VM.
-DATA = "/srv/fjord-edge"
-
-#: Where the services' configuration lies on the node; mounted read-only.
-CONFIGURATION = "/etc/fjord-edge"
 
 NETWORK = "fjord-edge"
 

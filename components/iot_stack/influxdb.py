@@ -3,12 +3,12 @@
 import json
 from pathlib import Path
 
-from components._files import File
-from components.iot_stack.containers import CONFIGURATION, INFLUXDB_PORT
+from components._files import CONFIGURATION, PROGRAMS, File
+from components.iot_stack.containers import INFLUXDB_PORT
 
 DATABASE = "iot_data"
 
-_USERS_PROGRAM = "/usr/local/lib/fjord-edge/influxdb-users"
+_USERS_PROGRAM = f"{PROGRAMS}/influxdb-users"
 _USERS_FILE = f"{CONFIGURATION}/influxdb-users.json"
 
 #: Brings database and users to what the file says; idempotent.
