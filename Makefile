@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help check up down clean test bench lock golden node-image
+.PHONY: help check machine up down clean test bench lock golden node-image
 
 PYTHON := .venv/bin/python
 
@@ -13,8 +13,10 @@ check: ## format, lint, types, unit tests; no root, no lab
 	@.venv/bin/mypy
 	@.venv/bin/pytest --quiet
 
-up: ## the lab: hypervisor, headquarters and the site oslo on this machine; root
+machine:
 	@lab/bootstrap machine
+
+up: machine ## the lab: hypervisor, headquarters and the site oslo on this machine; root
 	@$(PYTHON) -m lab up
 
 down: ## end the lab and remove what it made, caches aside
@@ -24,14 +26,13 @@ clean: down ## `down`, and remove the caches too
 	@if [ -x $(PYTHON) ]; then $(PYTHON) -m lab clean; fi
 	@rm -rf .venv .cache
 
-test: check up ## everything: `check`, `up`, and the tests in the lab
+test: machine check up ## everything: `check`, `up`, and the tests in the lab
 	@.venv/bin/pytest --quiet tests/e2e
 
 bench: up ## figures of docs/benchmarks.md
 	@$(PYTHON) -m lab bench
 
-node-image: ## the node image, for production as for the lab; root
-	@lab/bootstrap machine
+node-image: machine ## the node image, for production as for the lab; root
 	@$(PYTHON) -m node_image.build
 
 lock: ## resolve pyproject.toml anew into the two lock files
