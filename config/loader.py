@@ -83,6 +83,7 @@ def assemble(stack: str, content: StackConfig, registry: Registry) -> Site:
         raise ConfigError(Mistake(f"config/mesh/{stack}.yaml", "", "", "the site has no registry entry; add this file"))
     seed = _seed(content, file, stack, allow_published=section.allow_published_seed)
     _check_management_path(section, registry, file)
+    _check_networks(stack, section, registry, file)
     _check_role(registry.entries[stack], section, file)
     _check_keys(stack, registry.entries[stack], seed, section.epochs)
     return Site(name=stack, node=section.node, epochs=section.epochs, iot=section.iot, registry=registry, seed=seed)
@@ -142,6 +143,29 @@ def _check_management_path(section: SiteSection, registry: Registry, file: str) 
     if inside:
         remedy = f"lies inside the mesh {registry.network}; give the hypervisor's own management address"
         raise ConfigError(Mistake(file, f"{PROJECT}:site.node.hypervisor.host", host, remedy))
+
+
+def _check_networks(stack: str, section: SiteSection, registry: Registry, file: str) -> None:
+    """What the tunnel leads to, the mesh and the other sites' networks, cannot also lie beside the guest."""
+    beyond = {registry.network: "the mesh"} | {
+        network: f"the network of {name}"
+        for name, entry in registry.entries.items()
+        if name != stack
+        for network in entry.networks
+    }
+    mistakes = [
+        Mistake(
+            file,
+            f"{PROJECT}:site.node.{place}.address",
+            str(interface.address),
+            f"overlaps {whose} {network}, to which the tunnel leads; give the interface another network",
+        )
+        for place, interface in section.node.network.interfaces.items()
+        for network, whose in beyond.items()
+        if interface.address.network.overlaps(network)
+    ]
+    if mistakes:
+        raise ConfigError(*mistakes)
 
 
 def _check_keys(site: str, entry: Entry, seed: Seed, epochs: Epochs) -> None:

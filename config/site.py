@@ -2,10 +2,11 @@
 
 import re
 from datetime import date
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface
+from itertools import combinations, product
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import Field, IPvAnyAddress, StringConstraints, field_validator, model_validator
 
 from config.base import Model
 from config.versions import IMAGES
@@ -15,6 +16,9 @@ Quantity = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
 MacAddress = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Epoch = Annotated[int, Field(ge=1)]
+
+#: What Docker gives its own bridge, docker0, unless told otherwise.
+DOCKER_NETWORK = IPv4Network("172.17.0.0/16")
 
 _PUBLIC_KEY = re.compile(r"^(ssh-ed25519|ecdsa-sha2-nistp(256|384|521)|sk-[a-z0-9@.-]+) [A-Za-z0-9+/]+=*( [^\n]*)?")
 _PINNED_IMAGE = re.compile(r"^[a-z0-9][\w.:/-]*@sha256:[0-9a-f]{64}")
@@ -44,19 +48,24 @@ class Image(Model):
     """Checksum of that file, as `sha256sum` prints it."""
 
 
-class Network(Model):
-    """The guest's one network interface."""
+class Interface(Model):
+    """One of the guest's network interfaces; its addresses are static."""
 
-    bridge: str
-    """Bridge on the hypervisor that the guest joins."""
+    bridge: str | None = None
+    """Bridge on the hypervisor that the guest joins; this or `libvirtNetwork`."""
+    libvirt_network: str | None = None
+    """Network of the hypervisor's libvirt that the guest joins; this or `bridge`."""
     address: IPv4Interface
     """Static address with prefix length."""
-    gateway: IPv4Address
-    """Default gateway."""
-    dns: tuple[IPv4Address, ...] = Field(min_length=1)
-    """Name servers."""
+    address6: IPv6Interface | None = None
+    """Static IPv6 address with prefix length."""
     mac: MacAddress | None = None
     """MAC address; derived from the site's name when absent."""
+
+    @property
+    def addresses(self) -> tuple[IPv4Interface | IPv6Interface, ...]:
+        """The addresses of both families."""
+        return (self.address, self.address6) if self.address6 else (self.address,)
 
     @field_validator("mac")
     @classmethod
@@ -67,20 +76,99 @@ class Network(Model):
         return mac
 
     @model_validator(mode="after")
-    def gateway_is_a_neighbour(self) -> Self:
-        """The gateway must be another host of the guest's own network."""
-        if self.gateway not in self.address.network:
-            raise ValueError(f"gateway {self.gateway} is outside {self.address.network}; give one inside it")
-        if self.gateway == self.address.ip:
-            raise ValueError(f"gateway {self.gateway} is the guest's own address; give the router's")
+    def joins_one_thing(self) -> Self:
+        """An interface is plugged in at one place."""
+        if self.bridge and self.libvirt_network:
+            raise ValueError(
+                f"bridge {self.bridge} and libvirtNetwork {self.libvirt_network} are two places; remove one of both"
+            )
+        if not self.bridge and not self.libvirt_network:
+            raise ValueError("neither bridge nor libvirtNetwork is given; name the one that the guest joins")
         return self
 
     @model_validator(mode="after")
-    def address_is_a_host(self) -> Self:
-        """The network's own and its broadcast address belong to no host."""
-        network = self.address.network
-        if network.prefixlen < 31 and self.address.ip in (network.network_address, network.broadcast_address):
-            raise ValueError(f"address {self.address} is not a host of {network}; give one between its ends")
+    def addresses_are_hosts(self) -> Self:
+        """A network's first address belongs to no host, in either family, and in IPv4 its broadcast address neither."""
+        for address in self.addresses:
+            network = address.network
+            ends = [network.network_address, *([network.broadcast_address] if network.version == 4 else [])]
+            if network.prefixlen < network.max_prefixlen - 1 and address.ip in ends:
+                raise ValueError(f"address {address} is not a host of {network}; give one between its ends")
+        return self
+
+    @model_validator(mode="after")
+    def network_is_not_dockers(self) -> Self:
+        """The node's Docker puts its own bridge there."""
+        if self.address.network.overlaps(DOCKER_NETWORK):
+            raise ValueError(
+                f"network {self.address.network} overlaps {DOCKER_NETWORK}, which Docker takes on the node; "
+                "give the interface another network"
+            )
+        return self
+
+
+class Uplink(Interface):
+    """An interface with a way out."""
+
+    gateway: IPv4Address
+    """Default gateway."""
+    gateway6: IPv6Address | None = None
+    """Default gateway for IPv6, in the network of `address6` or link-local."""
+
+    @model_validator(mode="after")
+    def gateways_are_neighbours(self) -> Self:
+        """A gateway must be another host of the guest's own network; by IPv6 routers go by link-local addresses too."""
+        if self.gateway6 and not self.address6:
+            raise ValueError(f"gateway {self.gateway6} is of no use without an address6; add one, or remove gateway6")
+        for address, gateway in zip(self.addresses, (self.gateway, self.gateway6), strict=False):
+            if gateway is None:
+                continue
+            if gateway == address.ip:
+                raise ValueError(f"gateway {gateway} is the guest's own address; give the router's")
+            link_local = gateway.version == 6 and gateway.is_link_local
+            if gateway not in address.network and not link_local:
+                raise ValueError(f"gateway {gateway} is outside {address.network}; give one inside it")
+        return self
+
+
+class Network(Uplink):
+    """The guest's network: the first uplink, by which it is reached, and the further interfaces.
+
+    A first boot reads all of it, so any change takes a new `generation` of the node.
+    """
+
+    dns: tuple[IPvAnyAddress, ...] = Field(min_length=1)
+    """Name servers."""
+    lan: Interface | None = None
+    """The farm's own network, where sensors live; no way out."""
+    backup: Uplink | None = None
+    """A second uplink, such as LTE; its routes count while the first uplink has no link."""
+
+    @property
+    def interfaces(self) -> dict[str, Interface]:
+        """The interfaces by their section's place in `node`, in the guest's order."""
+        given = {"network": self, "network.lan": self.lan, "network.backup": self.backup}
+        return {place: interface for place, interface in given.items() if interface}
+
+    @model_validator(mode="after")
+    def networks_do_not_overlap(self) -> Self:
+        """An address lies behind one interface."""
+        for (place, one), (other_place, other) in combinations(self.interfaces.items(), 2):
+            for mine, theirs in product(one.addresses, other.addresses):
+                if mine.version == theirs.version and mine.network.overlaps(theirs.network):
+                    raise ValueError(
+                        f"{mine.network} of {place} and {theirs.network} of {other_place} overlap; "
+                        "give each interface a network of its own"
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def macs_differ(self) -> Self:
+        """A network tells its hosts apart by their MAC addresses."""
+        given = [(place, interface.mac) for place, interface in self.interfaces.items() if interface.mac]
+        for (place, mac), (other_place, other) in combinations(given, 2):
+            if mac == other:
+                raise ValueError(f"mac {mac} is given to {place} and {other_place}; change one, or leave it out")
         return self
 
 

@@ -2,14 +2,16 @@
 
 import base64
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from config.derive import Seed
 from config.loader import PUBLISHED_SEEDS, StackConfig, assemble
+from config.registry import load_registry
 from tests.recording import SEED_KEY, SITE_KEY, config_of, deploy, refusal
-from tests.sites import SEED, edited, entries, registry, section, seed_text
+from tests.sites import SEED, edited, entries, registry, section, seed_text, write_registry
 
 SITE_FILE = f"Pulumi.oslo.yaml: {SITE_KEY}"
 SEED_FILE = f"Pulumi.oslo.yaml: {SEED_KEY}: "
@@ -26,6 +28,11 @@ def told(message: str) -> list[str]:
 def wrong_site(*keys: str | int, value: Any) -> list[str]:
     site = edited(section("oslo"), *keys, value=value)
     return told(refusal("oslo", config_of("oslo", site)))
+
+
+def matches(line: str, mistake: str) -> bool:
+    """Whether a line is this mistake's; a star at the end stands for the rest of it."""
+    return bool(re.fullmatch(re.escape(mistake.removesuffix("*")) + (".+" if mistake.endswith("*") else ""), line))
 
 
 PRIVATE_KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAA\n-----END OPENSSH PRIVATE KEY-----\n"
@@ -69,8 +76,57 @@ def test_a_mistake_in_the_section_names_file_key_value_and_remedy(
     keys: tuple[str, ...], value: Any, mistake: str
 ) -> None:
     [line] = wrong_site(*keys, value=value)
-    pattern = re.escape(SITE_FILE + mistake.removesuffix("*")) + (".+" if mistake.endswith("*") else "")
-    assert re.fullmatch(pattern, line), line
+    assert matches(line, SITE_FILE + mistake), line
+
+
+LAN = {"bridge": "br-lan", "address": "10.20.1.12/24"}
+LTE = {"bridge": "br-lte", "address": "10.20.2.12/24", "gateway": "10.20.2.1"}
+ANY_MAC = {"mac": "02:00:00:00:00:01"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "mistake"),
+    [
+        ({"bridge": None}, ": neither bridge nor libvirtNetwork is given; name the one that the guest joins"),
+        ({"libvirtNetwork": "farm"}, ": bridge br0 and libvirtNetwork farm are two places; remove one of both"),
+        ({"dns": ["10.20.0.1", "10.20.0.256"]}, '.dns.1 = "10.20.0.256": value is not a valid IPv4 or IPv6 address'),
+        ({"address6": "fd20:20::/64"}, ": address fd20:20::/64 is not a host of fd20:20::/64; give one between *"),
+        ({"address6": None}, ": gateway fd20:20::1 is of no use without an address6; add one, or remove gateway6"),
+        ({"gateway6": "fd20:21::1"}, ": gateway fd20:21::1 is outside fd20:20::/64; give one inside it"),
+        ({"gateway6": "fd20:20::12"}, ": gateway fd20:20::12 is the guest's own address; give the router's"),
+        ({"lan": LAN | {"libvirtNetwork": "farm"}}, ".lan: bridge br-lan and libvirtNetwork farm are two places; *"),
+        ({"lan": LAN | {"gateway": "10.20.1.1"}}, ".lan.gateway: no such key here; *"),
+        ({"lan": LAN | {"address": "10.20.1.0/24"}}, ".lan: address 10.20.1.0/24 is not a host of 10.20.1.0/24; *"),
+        (
+            {"lan": LAN | {"address": "172.17.4.2/24"}},
+            ".lan: network 172.17.4.0/24 overlaps 172.17.0.0/16, which Docker takes on the node; give the interface *",
+        ),
+        ({"lan": LAN | {"mac": "03:00:00:00:00:01"}}, '.lan.mac = "03:00:00:00:00:01": a multicast MAC *'),
+        (
+            {"lan": LAN | ANY_MAC, "backup": LTE | ANY_MAC},
+            ": mac 02:00:00:00:00:01 is given to network.lan and network.backup; change one, or leave it out",
+        ),
+        (
+            {"lan": LAN | {"address": "10.20.0.130/25"}},
+            ": 10.20.0.0/24 of network and 10.20.0.128/25 of network.lan overlap; give each interface a network *",
+        ),
+        (
+            {"lan": LAN | {"address6": "fd20:20:0:0:1::1/48"}},
+            ": fd20:20::/64 of network and fd20:20::/48 of network.lan overlap; give each interface a network *",
+        ),
+        (
+            {"backup": LTE | {"address": "10.20.1.2/23", "gateway": "10.20.1.1"}},
+            ": 10.20.0.0/24 of network and 10.20.0.0/23 of network.backup overlap; give each interface a network *",
+        ),
+        ({"backup": LAN}, ".backup.gateway: this key is missing; add it"),
+        ({"backup": LTE | {"gateway": "10.20.0.1"}}, ".backup: gateway 10.20.0.1 is outside 10.20.2.0/24; give *"),
+        ({"backup": LTE | {"gateway": "10.20.2.12"}}, ".backup: gateway 10.20.2.12 is the guest's own address; *"),
+        ({"backup": LTE | {"gateway6": "fe80::1"}}, ".backup: gateway fe80::1 is of no use without an address6; *"),
+    ],
+)
+def test_a_mistake_in_the_network_names_file_key_value_and_remedy(changed: dict[str, Any], mistake: str) -> None:
+    [line] = wrong_site(*NETWORK, value=section("oslo")["node"]["network"] | changed)
+    assert matches(line, f"{SITE_FILE}.node.network{mistake}"), line
 
 
 def test_every_mistake_of_the_section_is_told_at_once() -> None:
@@ -122,6 +178,33 @@ def test_a_hypervisor_behind_its_own_guest_is_refused() -> None:
     assert refusal("oslo", config_of("oslo", site)).splitlines()[1:] == [
         f"Pulumi.oslo.yaml: {SITE_KEY}.node.hypervisor.host = 10.100.0.2: "
         "lies inside the mesh 10.100.0.0/24; give the hypervisor's own management address"
+    ]
+
+
+def test_an_interface_in_the_mesh_is_refused() -> None:
+    assert wrong_site(*NETWORK, "lan", value=LAN | {"address": "10.100.0.129/25"}) == [
+        f"{SITE_FILE}.node.network.lan.address = 10.100.0.129/25: overlaps the mesh 10.100.0.0/24, "
+        "to which the tunnel leads; give the interface another network"
+    ]
+
+
+def test_every_interface_in_another_sites_network_is_told() -> None:
+    others = edited(entries(), "hq", "networks", value=["10.20.1.0/25", "10.20.2.0/23"])
+    assert told(refusal("oslo", config_of("oslo"), registry=others)) == [
+        f"{SITE_FILE}.node.{place}.address = {address}: overlaps the network of hq {network}, "
+        "to which the tunnel leads; give the interface another network"
+        for place, address, network in [
+            ("network.lan", "10.20.1.12/24", "10.20.1.0/25"),
+            ("network.backup", "10.20.2.12/24", "10.20.2.0/23"),
+        ]
+    ]
+
+
+def test_a_sites_own_network_in_the_registry_is_its_lan(tmp_path: Path) -> None:
+    write_registry(tmp_path, edited(entries(), "oslo", "networks", value=["10.20.1.0/24"]))
+    content = StackConfig(site=config_of("oslo")[SITE_KEY], seed=seed_text(), seed_is_secret=True)
+    assert [str(network) for network in assemble("oslo", content, load_registry(tmp_path)).entry.networks] == [
+        "10.20.1.0/24"
     ]
 
 

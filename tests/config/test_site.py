@@ -1,5 +1,6 @@
 """What a section may say; what it may not is in test_loader.py, where the whole program refuses it."""
 
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from config.base import ConfigError
-from config.site import Network, Node, SiteSection
+from config.site import DOCKER_NETWORK, Network, Node, SiteSection
 from tests.sites import STACKS, edited, section, site_section
 
 
@@ -82,6 +83,7 @@ def test_any_two_hosts_of_one_network_are_a_guest_and_its_gateway(base: Any, len
     own, gateway = data.draw(hosts), data.draw(hosts)
     assume(own != gateway)
     network = int(base) & ~mask
+    assume(not IPv4Network((network, length)).overlaps(DOCKER_NETWORK))
     address, router = type(base)(network | own), type(base)(network | gateway)
     content = {"bridge": "br0", "address": f"{address}/{length}", "gateway": str(router), "dns": ["10.0.0.1"]}
     assert Network.parse(content, file="").gateway == router
@@ -90,6 +92,38 @@ def test_any_two_hosts_of_one_network_are_a_guest_and_its_gateway(base: Any, len
 def test_two_guests_on_a_point_to_point_network_are_hosts() -> None:
     content = {"bridge": "br0", "address": "10.0.0.0/31", "gateway": "10.0.0.1", "dns": ["10.0.0.1"]}
     assert str(Network.parse(content, file="").address) == "10.0.0.0/31"
+
+
+def network(**changed: Any) -> Network:
+    return Network.parse(section("oslo")["node"]["network"] | changed, file="")
+
+
+@pytest.mark.parametrize("gateway6", ["fd20:20::ffff:ffff:ffff:ffff", "fe80::1", None])
+def test_an_ipv6_gateway_is_inside_the_network_or_link_local(gateway6: str | None) -> None:
+    assert network(gateway6=gateway6).gateway6 == (IPv6Address(gateway6) if gateway6 else None)
+
+
+def test_the_last_address_of_an_ipv6_network_is_a_host() -> None:
+    assert network(address6="fd20:20::ffff:ffff:ffff:ffff/64").address6
+
+
+def test_two_guests_on_an_ipv6_point_to_point_network_are_hosts() -> None:
+    assert str(network(address6="fd20:20::/127", gateway6="fd20:20::1").address6) == "fd20:20::/127"
+
+
+def test_name_servers_may_be_of_both_families() -> None:
+    assert network(dns=["fd20:20::1", "10.20.0.1"]).dns == (IPv6Address("fd20:20::1"), IPv4Address("10.20.0.1"))
+
+
+def test_an_interface_joins_a_network_of_libvirts_instead_of_a_bridge() -> None:
+    lan = network(lan={"libvirtNetwork": "farm", "address": "10.20.1.12/24"}).lan
+    assert lan
+    assert (lan.bridge, lan.libvirt_network) == (None, "farm")
+
+
+def test_neighbouring_networks_do_not_overlap() -> None:
+    lan = {"bridge": "br-lan", "address": "10.20.0.130/25"}
+    assert network(address="10.20.0.12/25", lan=lan).interfaces.keys() == {"network", "network.lan", "network.backup"}
 
 
 def test_every_key_has_a_description_for_editors() -> None:
