@@ -1,16 +1,14 @@
 """The cloud-init payload of a node's first boot: NoCloud user data, network and meta data."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import yaml
 
-from components.edge_node.domain_xml import mac_address
 from components.edge_node.host_config import SYSCTL_FILE, SYSCTLS, sysctl_conf
+from components.edge_node.interfaces import METRICS, mac_address, named
 from config.derive import SshHostKey
-from config.site import Network, Node
-
-INTERFACE = "eth0"
+from config.site import Interface, Network, Node, Uplink
 
 
 def user_data(site: str, node: Node, host_key: SshHostKey) -> str:
@@ -50,20 +48,29 @@ def user_data(site: str, node: Node, host_key: SshHostKey) -> str:
 
 
 def network_config(site: str, network: Network) -> str:
-    """Render cloud-init's network config, version 2: one interface, static."""
+    """Render cloud-init's network config, version 1: each interface found by its MAC, every address static (ADR 11)."""
     return _yaml(
         {
-            "version": 2,
-            "ethernets": {
-                INTERFACE: {
-                    "match": {"macaddress": mac_address(site, network)},
-                    "set-name": INTERFACE,
-                    "addresses": [str(network.address)],
-                    "gateway4": str(network.gateway),
+            "version": 1,
+            "config": [
+                {
+                    "type": "physical",
+                    "name": name,
+                    "mac_address": mac_address(site, name, interface),
+                    "subnets": list(_subnets(name, interface)),
                 }
-            },
+                for name, interface in named(network).items()
+            ],
         }
     )
+
+
+def _subnets(name: str, interface: Interface) -> Iterator[dict[str, Any]]:
+    gateways = {4: interface.gateway, 6: interface.gateway6} if isinstance(interface, Uplink) else {}
+    for address in interface.addresses:
+        gateway = gateways.get(address.version)
+        way_out = {"gateway": str(gateway), "metric": METRICS[name]} if gateway else {}
+        yield {"type": "static" if address.version == 4 else "static6", "address": str(address), **way_out}
 
 
 def resolv_conf(network: Network) -> str:

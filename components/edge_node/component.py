@@ -60,7 +60,7 @@ class EdgeNode(pulumi.ComponentResource):
             opts=child_options(self, depends_on=[domain], deleted_with=domain, replace_with=[domain]),
         )
         proven = Guest(connection=connection, domain=domain, ready=booted).install(
-            f"{name}-facts", fact_files(), then=READ_FACTS, parent=self
+            f"{name}-facts", fact_files(args.node), then=READ_FACTS, parent=self
         )
         self.guest = Guest(connection=connection, domain=domain, ready=proven)
         self.facts = proven.stdout.apply(json.loads)

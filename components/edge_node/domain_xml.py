@@ -1,22 +1,10 @@
-"""What libvirt's domain XML must say beyond the provider's own fields, as an XSLT stylesheet, and the derived MAC."""
-
-import hashlib
-
-from config.site import Network
+"""What libvirt's domain XML must say beyond the provider's own fields, as an XSLT stylesheet."""
 
 #: The data disk's serial number; the node finds it as /dev/disk/by-id/virtio-<serial>.
 DATA_DISK_SERIAL = "fjord-data"
 
 #: Root disk vda, data disk vdb: the order in which the provider is given them.
 _DATA_DISK_TARGET = "vdb"
-
-
-def mac_address(site: str, network: Network) -> str:
-    """The configured MAC, or one made of the site's name under QEMU's prefix 52:54:00."""
-    if network.mac:
-        return network.mac
-    tail = hashlib.sha256(f"fjord-edge/{site}/eth0".encode()).digest()[:3]
-    return ":".join(f"{byte:02x}" for byte in (0x52, 0x54, 0x00, *tail))
 
 
 def stylesheet() -> str:

@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 
 from components._files import CONFIGURATION, DATA, PROGRAMS, File
-from components.edge_node.cloud_init import INTERFACE
 from components.edge_node.host_config import EGRESS_QDISC, SYSCTLS
+from components.edge_node.interfaces import uplinks
+from config.site import Node
 
 DATA_LABEL = "fjord-data"
 
@@ -16,20 +17,20 @@ _ASKED = f"{CONFIGURATION}/asked.json"
 READ_FACTS = f"sudo {_PROGRAM} {_ASKED}"
 
 
-def asked() -> dict[str, object]:
+def asked(node: Node) -> dict[str, object]:
     """What must be found on the node; the shape is that of the facts."""
     return {
         "sysctls": dict(SYSCTLS),
-        "qdiscs": {INTERFACE: EGRESS_QDISC},
+        "qdiscs": dict.fromkeys(uplinks(node.network), EGRESS_QDISC),
         "mounts": {DATA: DATA_LABEL},
         "firstBoot": "done",
     }
 
 
-def fact_files() -> list[File]:
+def fact_files(node: Node) -> list[File]:
     """The program and what it compares with."""
     program = (Path(__file__).parent / "on_node" / "facts.py").read_text()
     return [
         File(path=_PROGRAM, contents=program, mode=0o755),
-        File(path=_ASKED, contents=json.dumps(asked(), indent=2) + "\n"),
+        File(path=_ASKED, contents=json.dumps(asked(node), indent=2) + "\n"),
     ]

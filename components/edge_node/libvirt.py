@@ -8,7 +8,8 @@ import pulumi_libvirt
 
 from components._options import child_options
 from components.edge_node.cloud_init import meta_data, network_config, user_data
-from components.edge_node.domain_xml import mac_address, stylesheet
+from components.edge_node.domain_xml import stylesheet
+from components.edge_node.interfaces import mac_address, named
 from config.derive import SshHostKey
 from config.site import Hypervisor, Node
 
@@ -107,14 +108,17 @@ class VirtualMachine:
             ],
             network_interfaces=[
                 pulumi_libvirt.DomainNetworkInterfaceArgs(
-                    bridge=self.node.network.bridge, mac=mac_address(self.site, self.node.network).upper()
+                    bridge=interface.bridge,
+                    network_name=interface.libvirt_network,
+                    mac=mac_address(self.site, name, interface).upper(),
                 )
+                for name, interface in named(self.node.network).items()
             ],
             consoles=[pulumi_libvirt.DomainConsoleArgs(type="pty", target_type="serial", target_port="0")],
             xml=pulumi_libvirt.DomainXmlArgs(xslt=stylesheet()),
             autostart=True,
             running=True,
             opts=child_options(
-                self.parent, delete_before_replace=True, replace_on_changes=["cloudinit", "networkInterfaces[*].bridge"]
+                self.parent, delete_before_replace=True, replace_on_changes=["cloudinit", "networkInterfaces"]
             ),
         )

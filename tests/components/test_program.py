@@ -178,7 +178,7 @@ def test_a_bigger_data_disk_is_not_a_new_one() -> None:
 @each_stack
 def test_what_the_provider_would_silently_ignore_replaces_the_domain(stack: str) -> None:
     domain = committed(stack).named(stack)
-    assert domain.replace_on_changes == ("cloudinit", "networkInterfaces[*].bridge")
+    assert domain.replace_on_changes == ("cloudinit", "networkInterfaces")
     assert domain.delete_before_replace
 
 
@@ -205,10 +205,27 @@ def test_the_root_disk_is_the_first_and_the_data_disk_the_second(stack: str) -> 
 @each_stack
 def test_a_vm_waits_for_no_lease_and_starts_with_its_hypervisor(stack: str) -> None:
     domain = committed(stack).named(stack).inputs
-    [interface] = domain["networkInterfaces"]
-    assert set(interface) == {"bridge", "mac"}
+    for interface in domain["networkInterfaces"]:
+        assert set(interface) == {"bridge", "mac"}
     assert (domain["autostart"], domain["running"]) == (True, True)
     assert domain["xml"] == {"xslt": stylesheet()}
+
+
+def test_a_vm_joins_its_networks_in_the_order_of_its_interfaces() -> None:
+    assert committed("oslo").named("oslo").inputs["networkInterfaces"] == [
+        {"bridge": "br0", "mac": "52:54:00:53:F2:FE"},
+        {"bridge": "br-lan", "mac": "52:54:00:53:F2:FF"},
+        {"bridge": "br-lte", "mac": "52:54:00:53:F3:00"},
+    ]
+    [only] = committed("hq").named("hq").inputs["networkInterfaces"]
+    assert only["bridge"] == "br0"
+
+
+def test_a_vm_joins_a_network_of_libvirts_by_its_name() -> None:
+    site = section("oslo")
+    site["node"]["network"]["lan"] = {"libvirtNetwork": "farm", "address": "10.20.1.12/24"}
+    [_, lan, _] = deploy("oslo", site).named("oslo").inputs["networkInterfaces"]
+    assert lan == {"networkName": "farm", "mac": "52:54:00:53:F2:FF"}
 
 
 def test_kvm_has_the_hosts_cpu_and_emulation_its_own() -> None:

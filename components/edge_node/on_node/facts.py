@@ -49,8 +49,8 @@ def sysctl(key: str) -> str:
 
 
 def root_qdisc(interface: str) -> str:
-    """Name the queueing discipline at an interface's root, or nothing."""
-    qdiscs = json.loads(output("tc", "-json", "qdisc", "show", "dev", interface, "root"))
+    """Name the queueing discipline at an interface's root, or nothing, also where there is no such interface."""
+    qdiscs = json.loads(output("tc", "-json", "qdisc", "show", "dev", interface, "root") or "[]")
     return qdiscs[0]["kind"] if qdiscs else ""
 
 

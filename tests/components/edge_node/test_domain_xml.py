@@ -5,10 +5,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from components.edge_node.domain_xml import mac_address, stylesheet
-from config.site import Network
+from components.edge_node.domain_xml import stylesheet
 from tests.judges import judge
-from tests.sites import site_section
 
 #: What terraform-provider-libvirt 0.8.3 makes of the program's domain (newDomainDef, setDisks, newDiskForCloudInit).
 FROM_THE_PROVIDER = """\
@@ -129,19 +127,3 @@ def test_all_else_stays(tmp_path: Path) -> None:
     before = ET.fromstring(FROM_THE_PROVIDER)  # noqa: S314
     one(before, "devices").remove(one(before, "devices/graphics"))
     assert canonical(domain) == canonical(before)
-
-
-# The MAC
-
-
-def network(**changed: str) -> Network:
-    return site_section("oslo").node.network.model_copy(update=changed)
-
-
-def test_a_derived_mac_is_the_sites_own_and_stays() -> None:
-    assert mac_address("oslo", network()) == "52:54:00:53:f2:fe"
-    assert mac_address("hq", network()) != mac_address("oslo", network())
-
-
-def test_a_configured_mac_is_taken() -> None:
-    assert mac_address("oslo", network(mac="02:00:00:00:00:01")) == "02:00:00:00:00:01"
