@@ -32,7 +32,7 @@ if site.iot:
             iot=site.iot,
             epochs=site.epochs,
             seed=site.seed,
-            address=site.node.network.address.ip,
+            network=site.node.network,
             guest=node.guest,
         ),
         pulumi.ResourceOptions(providers=[docker_provider(site.name, site.node, host_key.public)]),

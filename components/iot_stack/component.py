@@ -16,7 +16,7 @@ from components.iot_stack.mosquitto import COLLECTOR, HEALTH, BrokerUsers, mosqu
 from components.iot_stack.telegraf import telegraf_files
 from config import derive
 from config.derive import CertifiedKey, Seed
-from config.site import Epochs, Iot, Node
+from config.site import Epochs, Iot, Network, Node
 
 #: Docker's own spelling of what it would otherwise fill in, so that a refresh finds nothing to change.
 _HEALTH_INTERVAL = "10s"
@@ -51,7 +51,7 @@ class IoTStackArgs:
     iot: Iot
     epochs: Epochs
     seed: Seed
-    address: IPv4Address
+    network: Network
     guest: Guest
 
 
@@ -70,6 +70,7 @@ class IoTStack(pulumi.ComponentResource):
         super().__init__("fjord-edge:index:IoTStack", name, None, opts)
         self._site = name
         self._args = args
+        self._addresses = _broker_addresses(args.network)
         self._network = pulumi_docker.Network(
             f"{name}-network",
             name=containers.NETWORK,
@@ -80,7 +81,7 @@ class IoTStack(pulumi.ComponentResource):
         self._collector(authority, after=[self._broker(authority), self._database()])
         self.certificate_authority = authority.certificate
         self.endpoints = {
-            "mqtt": f"mqtts://{args.address}:{containers.MQTT_TLS_PORT}",
+            "mqtt": f"mqtts://{self._addresses[-1]}:{containers.MQTT_TLS_PORT}",
             "influxdb": f"http://{containers.LOOPBACK}:{containers.INFLUXDB_PORT} (on the node)",
         }
         self.register_outputs({"endpoints": self.endpoints})
@@ -109,7 +110,7 @@ class IoTStack(pulumi.ComponentResource):
             self._args.epochs.mqtt_server,
             authority=authority,
             names=["mosquitto", "localhost", *iot.server_names],
-            addresses=[self._args.address],
+            addresses=self._addresses,
             not_before=iot.certificates.not_before,
             not_after=iot.certificates.not_after,
         )
@@ -118,8 +119,9 @@ class IoTStack(pulumi.ComponentResource):
             collector=self._mqtt_user(COLLECTOR),
             health=self._mqtt_user(HEALTH),
         )
-        service = containers.mosquitto(iot.images, self._args.address)
-        return self._run(service, service.files(mosquitto_files(users, authority, server)))
+        service = containers.mosquitto(iot.images, self._addresses)
+        files = mosquitto_files(users, authority, server, [port.internal for port in service.ports])
+        return self._run(service, service.files(files))
 
     def _database(self) -> pulumi.Resource:
         """The database with its users; what depends on it can write."""
@@ -173,8 +175,10 @@ class IoTStack(pulumi.ComponentResource):
                 pulumi_docker.ContainerNetworksAdvancedArgs(name=self._network.name, aliases=[service.name])
             ],
             ports=[
-                pulumi_docker.ContainerPortArgs(internal=port, external=port, ip=str(address), protocol="tcp")
-                for port, address in service.ports.items()
+                pulumi_docker.ContainerPortArgs(
+                    internal=port.internal, external=port.external, ip=str(port.address), protocol="tcp"
+                )
+                for port in service.ports
             ],
             volumes=volumes,
             read_only=True,
@@ -199,3 +203,8 @@ class IoTStack(pulumi.ComponentResource):
             wait_timeout=_WAIT_SECONDS,
             opts=guest.options(self, depends_on=[configuration, *depends_on]),
         )
+
+
+def _broker_addresses(network: Network) -> list[IPv4Address]:
+    """Where sensors reach the broker: at the node's own address, and on the farm's own network where there is one."""
+    return [interface.address.ip for interface in (network, network.lan) if interface]

@@ -28,6 +28,15 @@ class HealthCheck:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Port:
+    """A port at one of the node's addresses, and the container's own to which it leads."""
+
+    address: IPv4Address
+    external: int
+    internal: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Service:
     """One container: always its own user, a read-only root, no capabilities, bounded memory."""
 
@@ -41,8 +50,8 @@ class Service:
     """Where the image expects its configuration."""
     data: str | None = None
     """Where the service keeps its data, if it has any."""
-    ports: Mapping[int, IPv4Address]
-    """Published ports and the address each is bound to."""
+    ports: Sequence[Port] = ()
+    """What is published."""
     environment: Sequence[str] = ()
     """NAME=value; never a secret."""
 
@@ -69,8 +78,12 @@ class Service:
         ]
 
 
-def mosquitto(images: Images, address: IPv4Address) -> Service:
-    """The broker: sensors reach it at the node's own address, over TLS."""
+def mosquitto(images: Images, addresses: Sequence[IPv4Address]) -> Service:
+    """The broker: sensors reach it over TLS at each of these addresses of the node.
+
+    Each leads to a listener of its own: a container with one internal port at two addresses would be made anew by every
+    update (kreuzwerker/terraform-provider-docker#909).
+    """
     return Service(
         name="mosquitto",
         image=images.mosquitto,
@@ -82,7 +95,10 @@ def mosquitto(images: Images, address: IPv4Address) -> Service:
         ),
         configuration="/mosquitto/config",
         data="/mosquitto/data",
-        ports={MQTT_TLS_PORT: address},
+        ports=[
+            Port(address=address, external=MQTT_TLS_PORT, internal=MQTT_TLS_PORT + number)
+            for number, address in enumerate(addresses)
+        ],
         environment=["XDG_CONFIG_HOME=/mosquitto/config"],
     )
 
@@ -100,7 +116,7 @@ def influxdb(images: Images) -> Service:
         ),
         configuration="/etc/influxdb",
         data="/var/lib/influxdb",
-        ports={INFLUXDB_PORT: LOOPBACK},
+        ports=[Port(address=LOOPBACK, external=INFLUXDB_PORT, internal=INFLUXDB_PORT)],
     )
 
 
@@ -114,5 +130,4 @@ def telegraf(images: Images) -> Service:
         memory_mib=256,
         health_check=HealthCheck(command=["curl", "-fsS", "http://127.0.0.1:8080"], start_period="10s"),
         configuration="/etc/telegraf",
-        ports={},
     )

@@ -31,8 +31,10 @@ connection_messages false
 plugin /usr/lib/mosquitto_persist_sqlite.so
 plugin_opt_db_file /mosquitto/data/mosquitto.sqlite
 plugin_opt_flush_period 0
+"""
 
-listener {MQTT_TLS_PORT}
+_LISTENER = """
+listener {port}
 tls_version tlsv1.2
 certfile /mosquitto/config/server.crt
 keyfile /mosquitto/config/server.key
@@ -48,11 +50,13 @@ class BrokerUsers:
     health: MqttUser
 
 
-def mosquitto_files(users: BrokerUsers, authority: CertifiedKey, server: CertifiedKey) -> dict[str, str]:
-    """Render the broker's files by name."""
+def mosquitto_files(
+    users: BrokerUsers, authority: CertifiedKey, server: CertifiedKey, ports: Sequence[int]
+) -> dict[str, str]:
+    """Render the broker's files by name; it listens at these ports of its container."""
     everyone = [*users.sensors, users.collector, users.health]
     return {
-        "mosquitto.conf": _CONF,
+        "mosquitto.conf": _CONF + "".join(_LISTENER.format(port=port) for port in ports),
         "passwords": "".join(f"{user.name}:{user.password_hash}\n" for user in everyone),
         "acl": acl(users),
         "ca.crt": authority.certificate,

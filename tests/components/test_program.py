@@ -1,9 +1,13 @@
 """The graph that the whole program registers for the committed stacks."""
 
+import base64
+import io
 import re
+import tarfile
 from typing import Any
 
 import pytest
+from cryptography import x509
 
 from components.edge_node.domain_xml import stylesheet
 from tests.recording import Recording, Registered, committed, deploy
@@ -310,8 +314,50 @@ def test_only_the_broker_is_reached_from_outside() -> None:
     }
     assert ports == {
         ("oslo-mosquitto", "10.20.0.12", 8883, 8883, "tcp"),
+        ("oslo-mosquitto", "10.20.1.12", 8883, 8884, "tcp"),
         ("oslo-influxdb", "127.0.0.1", 8086, 8086, "tcp"),
     }
+
+
+def test_no_internal_port_leads_to_two_addresses() -> None:
+    for container in containers():
+        internal = [port["internal"] for port in container.inputs.get("ports", [])]
+        assert internal == sorted(set(internal))
+
+
+def test_a_site_without_a_lan_has_its_broker_at_the_nodes_own_address_alone() -> None:
+    site = section("oslo")
+    del site["node"]["network"]["lan"]
+    recording = deploy("oslo", site)
+    [port] = recording.named("oslo-mosquitto").inputs["ports"]
+    assert (port["ip"], port["external"], port["internal"]) == ("10.20.0.12", 8883, 8883)
+    assert recording.stack_outputs["endpoints"]["mqtt"] == "mqtts://10.20.0.12:8883"
+    assert broker_addresses(recording) == ["10.20.0.12"]
+
+
+def test_the_brokers_certificate_is_for_each_address_at_which_it_listens() -> None:
+    assert broker_addresses(committed("oslo")) == ["10.20.0.12", "10.20.1.12"]
+
+
+def test_the_broker_listens_where_its_published_ports_lead() -> None:
+    lines = brokers_file(committed("oslo"), "mosquitto.conf").decode().splitlines()
+    listening = [int(line.split()[1]) for line in lines if line.startswith("listener ")]
+    assert listening == [port["internal"] for port in committed("oslo").named("oslo-mosquitto").inputs["ports"]]
+
+
+def brokers_file(recording: Recording, name: str) -> bytes:
+    archive = base64.b64decode(recording.named("oslo-mosquitto-files").inputs["stdin"].value)
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        file = tar.extractfile(f"etc/fjord-edge/mosquitto/{name}")
+        assert file
+        return file.read()
+
+
+def broker_addresses(recording: Recording) -> list[str]:
+    """The addresses in the broker's certificate."""
+    certificate = x509.load_pem_x509_certificate(brokers_file(recording, "server.crt"))
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return [str(address) for address in names.get_values_for_type(x509.IPAddress)]
 
 
 def test_configuration_is_mounted_read_only_and_data_lies_on_the_data_disk() -> None:
@@ -379,7 +425,7 @@ def test_a_site_tells_where_it_is_reached() -> None:
     assert outputs["site"] == "oslo"
     assert outputs["endpoints"] == {
         "ssh": "edge@10.20.0.12",
-        "mqtt": "mqtts://10.20.0.12:8883",
+        "mqtt": "mqtts://10.20.1.12:8883",
         "influxdb": "http://127.0.0.1:8086 (on the node)",
     }
     assert outputs["facts"] == {"kernel": "6.1.0"}

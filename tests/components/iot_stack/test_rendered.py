@@ -86,22 +86,24 @@ def test_a_sensor_writes_its_own_readings_and_reads_none() -> None:
     )
 
 
-def test_the_broker_has_one_listener_and_it_is_tls() -> None:
-    lines = mosquitto_files(USERS, AUTHORITY, SERVER)["mosquitto.conf"].splitlines()
-    assert [line for line in lines if line.startswith(("listener", "port"))] == ["listener 8883"]
-    assert "keyfile /mosquitto/config/server.key" in lines
-    assert "allow_anonymous false" in lines
+def test_each_listener_of_the_broker_is_tls_and_there_is_no_other() -> None:
+    main, *listeners = mosquitto_files(USERS, AUTHORITY, SERVER, [8883, 8884])["mosquitto.conf"].split("\nlistener ")
+    assert [listener.splitlines()[0] for listener in listeners] == ["8883", "8884"]
+    for listener in listeners:
+        assert "keyfile /mosquitto/config/server.key" in listener.splitlines()
+    assert "allow_anonymous false" in main.splitlines()
+    assert not [line for line in main.splitlines() if line.startswith(("listener", "port"))]
 
 
 def test_everyone_who_may_log_in_has_a_line_and_no_password_is_in_it() -> None:
-    files = mosquitto_files(USERS, AUTHORITY, SERVER)
+    files = mosquitto_files(USERS, AUTHORITY, SERVER, [8883])
     assert files["passwords"] == (
         "pen1-temp:$pen1-temp$hash\npen2-oxygen:$pen2-oxygen$hash\ntelegraf:$telegraf$hash\nhealth:$health$hash\n"
     )
 
 
 def test_the_broker_has_its_own_key_and_never_the_authoritys() -> None:
-    files = mosquitto_files(USERS, AUTHORITY, SERVER)
+    files = mosquitto_files(USERS, AUTHORITY, SERVER, [8883])
     assert (files["server.key"], files["ca.crt"]) == ("KEY", "CA")
     assert not [name for name, text in files.items() if "CA KEY" in text]
 
@@ -117,7 +119,7 @@ def test_each_service_has_a_user_of_its_own() -> None:
     digest = "x@sha256:" + 64 * "0"
     images = Images(mosquitto=digest, telegraf=digest, influxdb=digest)
     services = [
-        containers.mosquitto(images, IPv4Address("10.20.0.12")),
+        containers.mosquitto(images, [IPv4Address("10.20.0.12")]),
         containers.influxdb(images),
         containers.telegraf(images),
     ]
