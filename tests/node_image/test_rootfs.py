@@ -1,12 +1,14 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from lab.hypervisor.root import _OWN_FILES as HYPERVISOR_FILES
 from node_image.build import ENABLED, HERE
+from tests.judges import judge
 
 ROOTFS = HERE / "rootfs"
 UNITS = ROOTFS / "etc/systemd/system"
@@ -57,3 +59,40 @@ def test_cloud_init_asks_no_network_for_its_data() -> None:
 def test_sshd_takes_no_passwords_and_no_root() -> None:
     lines = (ROOTFS / "etc/ssh/sshd_config.d/fjord-edge.conf").read_text().splitlines()
     assert {"PermitRootLogin no", "PasswordAuthentication no", "KbdInteractiveAuthentication no"} <= set(lines)
+
+
+ROUTES = {
+    "-json route show default": [{"dev": "eth0", "metric": 100}, {"dev": "eth2", "metric": 200}],
+    "-6 -json route show default": [{"dev": "eth0", "metric": 100}, {"dev": "eth3", "metric": 300}],
+}
+
+
+@pytest.mark.parametrize(
+    ("routes", "uplinks"), [(ROUTES, ["eth0", "eth2", "eth3"]), ({asked: [] for asked in ROUTES}, ["eth0"])]
+)
+def test_the_tuning_queues_fairly_on_each_uplink_of_either_family(
+    tmp_path: Path, routes: dict[str, Any], uplinks: list[str]
+) -> None:
+    judge("jq", "--version")  # the program asks it
+    answers = [f"'{asked}') echo '{json.dumps(answer)}' ;;" for asked, answer in routes.items()]
+    script(tmp_path / "ip", 'case "$*" in', *answers, "*) exit 1 ;;", "esac")
+    script(tmp_path / "tc", f'echo "$*" >>{tmp_path}/told')
+    for name in ("modprobe", "sysctl"):
+        script(tmp_path / name, "true")
+    judge("env", f"PATH={tmp_path}:{os.environ['PATH']}", ROOTFS / "usr/local/lib/fjord-edge/tuning")
+    told = (tmp_path / "told").read_text().splitlines()
+    assert told == [f"qdisc replace dev {uplink} root fq" for uplink in uplinks]
+
+
+def script(path: Path, *lines: str) -> None:
+    path.write_text("\n".join(["#!/bin/sh", *lines]) + "\n")
+    path.chmod(0o755)
+
+
+def test_no_router_adds_an_address_and_no_route_outlives_its_link() -> None:
+    settings = (ROOTFS / "etc/sysctl.d/80-fjord-edge.conf").read_text().splitlines()
+    assert {
+        "net.ipv6.conf.eth*.accept_ra = 0",
+        "net.ipv4.conf.all.ignore_routes_with_linkdown = 1",
+        "net.ipv6.conf.all.ignore_routes_with_linkdown = 1",
+    } <= set(settings)
