@@ -30,7 +30,6 @@ PACKAGES = (
     "linux-image-cloud-amd64",
     "locales",
     "lz4",  # the initramfs' compression
-    "net-tools",  # cloud-init sets routes with it, by ifupdown
     "nftables",
     "openssh-server",
     "procps",
