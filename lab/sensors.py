@@ -4,6 +4,7 @@ import json
 import subprocess
 import time
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +59,14 @@ def publish(stack: Stack, *readings: Reading) -> None:
             )
 
 
-def mosquitto_pub(stack: Stack, sensor: str | None, topic: str, payload: str) -> "subprocess.CompletedProcess[str]":
-    """Run the standard client as a sensor, or as nobody; its password is in its own config file, on no command line."""
-    host = str(stack.site.node.network.address.ip)
+def mosquitto_pub(
+    stack: Stack, sensor: str | None, topic: str, payload: str, *, address: IPv4Address | None = None
+) -> "subprocess.CompletedProcess[str]":
+    """Run the standard client as a sensor, or as nobody; its password is in its own config file, on no command line.
+
+    It publishes to the node's own address, or to another of its addresses.
+    """
+    host = str(address or stack.site.node.network.address.ip)
     return subprocess.run(
         hypervisor.operator_command(
             [
@@ -127,14 +133,14 @@ def last_readings(stack: Stack) -> list[dict[str, Any]]:
     return query(stack, f"SELECT last(value) AS value FROM {MEASUREMENT} GROUP BY sensor, quantity, pen")  # noqa: S608
 
 
-def on_node(stack: Stack, command: str, *, stdin: str = "") -> str:
-    """Run a shell command on a stack's node through SSH and return its output.
+def on_node(stack: Stack, command: str, *, stdin: str = "", address: IPv4Address | None = None) -> str:
+    """Run a shell command on a stack's node through SSH, by its own or another of its addresses; return its output.
 
     Raises:
         LabError: it failed.
     """
     node = stack.site.node
-    host = str(node.network.address.ip)
+    host = str(address or node.network.address.ip)
     host_key = derive.ssh_host_key(stack.seed, stack.name, stack.site.epochs.ssh_host).public
     known_hosts = STATE / f"known_hosts-{stack.name}"
     known_hosts.write_text(f"{host} {host_key}\n")
