@@ -97,6 +97,20 @@ class Stack:
             raise LabError(f"pulumi preview of {self.name} accepted what it should refuse", "See config/loader.py.")
         return done.stdout + done.stderr
 
+    def shell(
+        self, line: str, *, folder: Path = CHECKOUT, environment: Mapping[str, str] | None = None
+    ) -> "subprocess.CompletedProcess[str]":
+        """What a shell says to a line that the operator types in a folder."""
+        return subprocess.run(
+            hypervisor.operator_command(["timeout", str(_LIMIT_SECONDS), "bash", "-o", "pipefail", "-c", line]),
+            env={**self._environment, **(environment or {})},
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
     @cached_property
     def outputs(self) -> dict[str, Any]:
         """The stack's outputs."""
