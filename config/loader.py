@@ -14,9 +14,11 @@ from config.base import ConfigError, Mistake
 from config.derive import IdentityKey, Seed, WireGuardKey, identity_key, wireguard_key
 from config.registry import Entry, Registry, load_registry, registered_keys
 from config.site import Epochs, Iot, Node, SiteSection
+from config.ssh import HypervisorKeys, hypervisor_keys
 
 PROJECT = "fjord-edge"
-REGISTRY = Path(__file__).parent / "mesh"
+CHECKOUT = Path(__file__).parent.parent
+REGISTRY = CHECKOUT / "config" / "mesh"
 
 #: Fingerprints of the seeds in the example stacks, which anyone can read, by their stack.
 PUBLISHED_SEEDS: Mapping[str, str] = {"df8c6c3e0f43bca4": "hq", "59c67a45079ee61d": "oslo"}
@@ -32,6 +34,7 @@ class Site:
     iot: Iot | None
     registry: Registry
     seed: Seed
+    hypervisor_keys: HypervisorKeys
 
     @property
     def entry(self) -> Entry:
@@ -86,7 +89,17 @@ def assemble(stack: str, content: StackConfig, folder: Path) -> Site:
     registry = load_registry(folder)
     _check_management_path(section, registry, file)
     _check_role(registry.entries[stack], section, file)
-    return Site(name=stack, node=section.node, epochs=section.epochs, iot=section.iot, registry=registry, seed=seed)
+    return Site(
+        name=stack,
+        node=section.node,
+        epochs=section.epochs,
+        iot=section.iot,
+        registry=registry,
+        seed=seed,
+        hypervisor_keys=hypervisor_keys(
+            section.node.hypervisor, CHECKOUT, file=file, key=f"{PROJECT}:site.node.hypervisor"
+        ),
+    )
 
 
 def _site_section(content: StackConfig, file: str) -> dict[str, Any]:

@@ -4,7 +4,8 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -60,6 +61,21 @@ class Stack:
         self._capture("stack", "select", "--create", self.name)
         # The lab's own lock is held: what is locked here was left by an operation that was killed.
         self._capture("cancel", "--yes", "--stack", self.name)
+
+    @contextmanager
+    def edited(self, *keys: str, value: object) -> Iterator[None]:
+        """Set one value below `fjord-edge:site` in the config file, for a while; deploying is the caller's."""
+        before = self.config_file.read_text()
+        content = yaml.safe_load(before)
+        section = content["config"][f"{PROJECT}:site"]
+        for key in keys[:-1]:
+            section = section[key]
+        section[keys[-1]] = value
+        self.config_file.write_text(yaml.safe_dump(content, sort_keys=False))
+        try:
+            yield
+        finally:
+            self.config_file.write_text(before)
 
     def run(self, *words: str) -> None:
         """Run an operation of the engine, each of its lines shown with the stack's name.

@@ -2,24 +2,26 @@ import json
 
 from components.edge_node.facts import asked
 from components.edge_node.on_node.facts import mismatches
+from tests.sites import site_section
 
-FOUND = json.loads(json.dumps(asked())) | {"kernel": "6.1.0", "docker": "20.10.24"}
+NODE = site_section("oslo").node
+FOUND = json.loads(json.dumps(asked(NODE))) | {"kernel": "6.1.0", "docker": "20.10.24"}
 
 
 def test_a_node_that_is_as_asked_has_no_mismatch() -> None:
-    assert mismatches(asked(), FOUND) == []
+    assert mismatches(asked(NODE), FOUND) == []
 
 
 def test_a_mismatch_names_both_values() -> None:
     found = FOUND | {"sysctls": FOUND["sysctls"] | {"net.ipv4.tcp_congestion_control": "cubic"}}
-    assert mismatches(asked(), found) == [
+    assert mismatches(asked(NODE), found) == [
         "sysctls: net.ipv4.tcp_congestion_control: asked 'bbr', found 'cubic'",
     ]
 
 
 def test_every_mismatch_is_named() -> None:
     found = FOUND | {"qdiscs": {"eth0": "fq_codel"}, "firstBoot": "error"}
-    assert mismatches(asked(), found) == [
+    assert mismatches(asked(NODE), found) == [
         "qdiscs: eth0: asked 'fq', found 'fq_codel'",
         "firstBoot: asked 'done', found 'error'",
     ]
@@ -27,13 +29,13 @@ def test_every_mismatch_is_named() -> None:
 
 def test_what_is_not_there_is_a_mismatch() -> None:
     missing = {key: value for key, value in FOUND.items() if key != "mounts"}
-    assert mismatches(asked(), missing) == ["mounts: /srv/fjord-edge: asked 'fjord-data', found None"]
-    assert mismatches(asked(), missing | {"mounts": None}) == mismatches(asked(), missing)
+    assert mismatches(asked(NODE), missing) == ["mounts: /srv/fjord-edge: asked 'fjord-data', found None"]
+    assert mismatches(asked(NODE), missing | {"mounts": None}) == mismatches(asked(NODE), missing)
 
 
 def test_the_tuning_that_was_promised_is_asked_for() -> None:
     """The values of the brief; each is read back from the kernel."""
-    assert asked() == {
+    assert asked(NODE) == {
         "sysctls": {
             "net.core.rmem_max": "16777216",
             "net.core.wmem_max": "16777216",
@@ -46,4 +48,5 @@ def test_the_tuning_that_was_promised_is_asked_for() -> None:
         "qdiscs": {"eth0": "fq"},
         "mounts": {"/srv/fjord-edge": "fjord-data"},
         "firstBoot": "done",
+        "dataDiskGib": 8,
     }
