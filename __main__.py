@@ -2,6 +2,7 @@
 
 import pulumi
 
+from components._hypervisor import HypervisorHost
 from components.edge_node import EdgeNode, EdgeNodeArgs, hypervisor_provider
 from components.iot_stack import IoTStack, IoTStackArgs, docker_provider
 from components.wireguard_mesh import WireGuardMesh, WireGuardMeshArgs
@@ -13,7 +14,14 @@ host_key = derive.ssh_host_key(site.seed, site.name, site.epochs.ssh_host)
 
 node = EdgeNode(
     site.name,
-    EdgeNodeArgs(node=site.node, host_key=host_key),
+    EdgeNodeArgs(
+        node=site.node,
+        host_key=host_key,
+        hypervisor=HypervisorHost(
+            hypervisor=site.node.hypervisor, host_key=site.hypervisor_keys.host, client_key=site.hypervisor_keys.client
+        ),
+        mesh=site.registry.network,
+    ),
     pulumi.ResourceOptions(providers=[hypervisor_provider(site.name, site.node.hypervisor)]),
 )
 mesh = WireGuardMesh(

@@ -13,10 +13,19 @@ from components._options import child_options
 
 @dataclass(frozen=True, kw_only=True)
 class Guest:
-    """A node that is up, or will be before anything that depends on it runs."""
+    """A node that is up, or will be before anything that depends on it runs.
+
+    Attributes:
+        connection: SSH to its first user.
+        domain: the VM; what lives in the guest is made anew with it.
+        booted: the first command in this VM. What lives in the guest goes with it unasked: its deletion is decided
+            together with theirs, the domain's only afterwards (ADR 10).
+        ready: what must have succeeded before anything else happens on the node.
+    """
 
     connection: remote.ConnectionArgs
     domain: pulumi.Resource
+    booted: pulumi.Resource
     ready: pulumi.Resource
 
     def options(
@@ -26,7 +35,7 @@ class Guest:
         return child_options(
             parent,
             depends_on=[self.ready, *depends_on],
-            deleted_with=self.domain,
+            deleted_with=self.booted,
             replace_with=[self.domain],
             **more,
         )

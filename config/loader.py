@@ -12,11 +12,13 @@ from pulumi.runtime.config import get_config, is_config_secret
 
 from config.base import ConfigError, Mistake
 from config.derive import IdentityKey, Seed, WireGuardKey, identity_key, wireguard_key
-from config.registry import Entry, Registry, load_registry
+from config.registry import Entry, Registry, load_registry, registered_keys
 from config.site import Epochs, Iot, Node, SiteSection
+from config.ssh import HypervisorKeys, hypervisor_keys
 
 PROJECT = "fjord-edge"
-REGISTRY = Path(__file__).parent / "mesh"
+CHECKOUT = Path(__file__).parent.parent
+REGISTRY = CHECKOUT / "config" / "mesh"
 
 #: Fingerprints of the seeds in the example stacks, which anyone can read, by their stack.
 PUBLISHED_SEEDS: Mapping[str, str] = {"df8c6c3e0f43bca4": "hq", "59c67a45079ee61d": "oslo"}
@@ -32,6 +34,7 @@ class Site:
     iot: Iot | None
     registry: Registry
     seed: Seed
+    hypervisor_keys: HypervisorKeys
 
     @property
     def entry(self) -> Entry:
@@ -61,32 +64,43 @@ def load_site() -> Site:
         seed_is_secret=is_config_secret(f"{PROJECT}:seed"),
     )
     try:
-        return assemble(stack, content, load_registry(REGISTRY))
+        return assemble(stack, content, REGISTRY)
     except ConfigError as error:
         raise pulumi.RunError(f"the config of {stack} has mistakes, nothing was changed:\n{error}") from None
 
 
-def assemble(stack: str, content: StackConfig, registry: Registry) -> Site:
+def assemble(stack: str, content: StackConfig, folder: Path) -> Site:
     """Validate one stack's config against the registry.
+
+    The site's own keys come before the registry as a whole: a copied entry is told which keys to write.
 
     Args:
         stack: the stack's name, which is the site's.
         content: the stack's config.
-        registry: every site's public facts.
+        folder: the registry.
 
     Raises:
         ConfigError: what is wrong, with file, key, value and remedy.
     """
     file = f"Pulumi.{stack}.yaml"
     section = SiteSection.parse(_site_section(content, file), file=file, root=f"{PROJECT}:site")
-    if stack not in registry.entries:
-        raise ConfigError(Mistake(f"config/mesh/{stack}.yaml", "", "", "the site has no registry entry; add this file"))
     seed = _seed(content, file, stack, allow_published=section.allow_published_seed)
+    _check_keys(stack, registered_keys(folder, stack), seed, section.epochs)
+    registry = load_registry(folder)
     _check_management_path(section, registry, file)
     _check_networks(stack, section, registry, file)
     _check_role(registry.entries[stack], section, file)
-    _check_keys(stack, registry.entries[stack], seed, section.epochs)
-    return Site(name=stack, node=section.node, epochs=section.epochs, iot=section.iot, registry=registry, seed=seed)
+    return Site(
+        name=stack,
+        node=section.node,
+        epochs=section.epochs,
+        iot=section.iot,
+        registry=registry,
+        seed=seed,
+        hypervisor_keys=hypervisor_keys(
+            section.node.hypervisor, CHECKOUT, file=file, key=f"{PROJECT}:site.node.hypervisor"
+        ),
+    )
 
 
 def _site_section(content: StackConfig, file: str) -> dict[str, Any]:
@@ -168,22 +182,21 @@ def _check_networks(stack: str, section: SiteSection, registry: Registry, file: 
         raise ConfigError(*mistakes)
 
 
-def _check_keys(site: str, entry: Entry, seed: Seed, epochs: Epochs) -> None:
+def _check_keys(site: str, registered: Mapping[str, str], seed: Seed, epochs: Epochs) -> None:
     """The registry tells everyone else this site's public keys: they must be the ones that its seed gives."""
     computed: dict[str, WireGuardKey | IdentityKey] = {
         "tunnelKey": wireguard_key(seed, site, epochs.wireguard),
         "identityKey": identity_key(seed, site, epochs.identity),
     }
-    registered = {"tunnelKey": entry.tunnel_key, "identityKey": entry.identity_key}
     mistakes = [
         Mistake(
             f"config/mesh/{site}.yaml",
-            key,
-            registered[key],
-            f"the seed and epoch give another key; write `{key}: {computed[key].public}`",
+            name,
+            registered.get(name, ""),
+            f"the seed and epoch give another key; write `{name}: {key.public}`",
         )
-        for key in registered
-        if registered[key] != computed[key].public
+        for name, key in computed.items()
+        if registered.get(name) != key.public
     ]
     if mistakes:
         raise ConfigError(*mistakes)

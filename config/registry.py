@@ -85,6 +85,18 @@ def load_registry(folder: Path) -> Registry:
     return Registry(entries)
 
 
+def registered_keys(folder: Path, site: str) -> dict[str, str]:
+    """Read one site's entry alone, as it stands; `load_registry` judges it.
+
+    Raises:
+        ConfigError: there is no such file, or it holds no `key: value` lines.
+    """
+    path = folder / f"{site}.yaml"
+    if not path.exists():
+        raise ConfigError(Mistake(_shown(site), "", "", "the site has no registry entry; add this file"))
+    return {key: str(value) for key, value in _content(path).items()}
+
+
 def _content(path: Path) -> dict[str, object]:
     try:
         content = yaml.safe_load(path.read_text())

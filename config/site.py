@@ -24,6 +24,10 @@ _PUBLIC_KEY = re.compile(r"^(ssh-ed25519|ecdsa-sha2-nistp(256|384|521)|sk-[a-z0-
 _PINNED_IMAGE = re.compile(r"^[a-z0-9][\w.:/-]*@sha256:[0-9a-f]{64}")
 
 
+#: What is checked on the hypervisor before anything is made there: on_hypervisor/preflight.py.
+Check = Literal["kvm", "libvirt", "network", "space", "nvme", "image", "data-disk", "management"]
+
+
 class Hypervisor(Model):
     """The machine that runs the site's guest, reached by SSH on a path of its own, never through its own guest."""
 
@@ -33,10 +37,14 @@ class Hypervisor(Model):
     """SSH user; it needs access to libvirt's socket."""
     known_hosts: str = "config/known_hosts"
     """File with the hypervisor's SSH host key, relative to the checkout or absolute."""
+    key_file: str | None = None
+    """File with your private SSH key for the hypervisor; the agent's keys when absent."""
     accelerator: Literal["kvm", "qemu"] = "kvm"
     """libvirt's domain type; `qemu` is emulation and only for a lab."""
     pool: str = "/srv/nvme/fjord-edge"
     """Directory on NVMe that holds the site's storage pools."""
+    skip_checks: tuple[Check, ...] = ()
+    """Checks of the hypervisor that are left out; only for a lab."""
 
 
 class Image(Model):

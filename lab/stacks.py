@@ -4,7 +4,8 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -61,6 +62,21 @@ class Stack:
         # The lab's own lock is held: what is locked here was left by an operation that was killed.
         self._capture("cancel", "--yes", "--stack", self.name)
 
+    @contextmanager
+    def edited(self, *keys: str, value: object) -> Iterator[None]:
+        """Set one value below `fjord-edge:site` in the config file, for a while; deploying is the caller's."""
+        before = self.config_file.read_text()
+        content = yaml.safe_load(before)
+        section = content["config"][f"{PROJECT}:site"]
+        for key in keys[:-1]:
+            section = section[key]
+        section[keys[-1]] = value
+        self.config_file.write_text(yaml.safe_dump(content, sort_keys=False))
+        try:
+            yield
+        finally:
+            self.config_file.write_text(before)
+
     def run(self, *words: str) -> None:
         """Run an operation of the engine, each of its lines shown with the stack's name.
 
@@ -96,6 +112,20 @@ class Stack:
         if done.returncode == 0:
             raise LabError(f"pulumi preview of {self.name} accepted what it should refuse", "See config/loader.py.")
         return done.stdout + done.stderr
+
+    def shell(
+        self, line: str, *, folder: Path = CHECKOUT, environment: Mapping[str, str] | None = None
+    ) -> "subprocess.CompletedProcess[str]":
+        """What a shell says to a line that the operator types in a folder."""
+        return subprocess.run(
+            hypervisor.operator_command(["timeout", str(_LIMIT_SECONDS), "bash", "-o", "pipefail", "-c", line]),
+            env={**self._environment, **(environment or {})},
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
 
     @cached_property
     def outputs(self) -> dict[str, Any]:

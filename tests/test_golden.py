@@ -33,7 +33,8 @@ def rendered(recording: Recording) -> dict[str, str]:
         **{file["path"].lstrip("/"): file["content"] for file in yaml.safe_load(user_data)["write_files"]},
     }
     for command in recording.of_type("command:remote:Command").values():
-        if "stdin" in command.inputs:
+        # What is secret is an archive of files; what is not is a program for the hypervisor.
+        if "stdin" in command.inputs and not isinstance(command.inputs["stdin"], str):
             files |= configuration(command.inputs["stdin"].value)
     return files
 

@@ -10,7 +10,7 @@ import pytest
 from lab.paths import CHECKOUT
 
 TOUCH_PULUMI: dict[str, set[str]] = {
-    "components": {"_guest.py", "_options.py", "component.py", "libvirt.py"},
+    "components": {"_guest.py", "_hypervisor.py", "_options.py", "component.py", "libvirt.py"},
     "config": {"loader.py"},
     "tests/components": set(),
     "tests/config": set(),
@@ -43,9 +43,9 @@ def test_libvirt_is_behind_one_module() -> None:
     assert [module.name for module in importing] == ["libvirt.py"]
 
 
-def test_a_program_on_the_node_needs_the_standard_library_alone() -> None:
-    programs = list((CHECKOUT / "components").glob("*/on_node/*.py"))
-    assert len(programs) == 2
+def test_a_program_on_node_or_hypervisor_needs_the_standard_library_alone() -> None:
+    programs = list((CHECKOUT / "components").glob("*/on_*/*.py"))
+    assert len(programs) == 8
     for program in programs:
         assert set(imported(program)) <= sys.stdlib_module_names, program
         assert program.read_text().startswith("#!/usr/bin/env python3\n")

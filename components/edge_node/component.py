@@ -1,13 +1,15 @@
 """`EdgeNode`: a KVM guest on the site's hypervisor, tuned as asked, proven by its own facts."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Network
 from typing import Any
 
 import pulumi
 from pulumi_command import remote
 
 from components._guest import Guest
+from components._hypervisor import HypervisorHost
 from components._options import child_options
 from components.edge_node.facts import READ_FACTS, fact_files
 from components.edge_node.libvirt import VirtualMachine
@@ -24,10 +26,15 @@ _WAIT_UNTIL_READY = "cloud-init status --wait > /dev/null; sudo docker info > /d
 
 @dataclass(frozen=True, kw_only=True)
 class EdgeNodeArgs:
-    """What a node is made of: its section of the config and its derived host key."""
+    """What a node is made of: its section of the config, its derived host key, and where it runs.
+
+    `mesh` is the network that the hypervisor must not be reached through.
+    """
 
     node: Node
     host_key: SshHostKey
+    hypervisor: HypervisorHost
+    mesh: IPv4Network
 
 
 class EdgeNode(pulumi.ComponentResource):
@@ -43,7 +50,9 @@ class EdgeNode(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: EdgeNodeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("fjord-edge:index:EdgeNode", name, None, opts)
-        machine = VirtualMachine(site=name, node=args.node, host_key=args.host_key, parent=self)
+        machine = VirtualMachine(
+            site=name, node=args.node, host=args.hypervisor, mesh=args.mesh, host_key=args.host_key, parent=self
+        )
         domain = machine.create()
         connection = remote.ConnectionArgs(
             host=str(args.node.network.address.ip),
@@ -59,9 +68,8 @@ class EdgeNode(pulumi.ComponentResource):
             add_previous_output_in_env=False,
             opts=child_options(self, depends_on=[domain], deleted_with=domain, replace_with=[domain]),
         )
-        proven = Guest(connection=connection, domain=domain, ready=booted).install(
-            f"{name}-facts", fact_files(args.node), then=READ_FACTS, parent=self
-        )
-        self.guest = Guest(connection=connection, domain=domain, ready=proven)
+        guest = Guest(connection=connection, domain=domain, booted=booted, ready=machine.settle(domain, booted))
+        proven = guest.install(f"{name}-facts", fact_files(args.node), then=READ_FACTS, parent=self)
+        self.guest = replace(guest, ready=proven)
         self.facts = proven.stdout.apply(json.loads)
         self.register_outputs({"facts": self.facts})

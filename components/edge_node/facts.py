@@ -4,17 +4,23 @@ import json
 from pathlib import Path
 
 from components._files import CONFIGURATION, DATA, PROGRAMS, File
+from components.edge_node.domain_xml import DATA_DISK_SERIAL
 from components.edge_node.host_config import EGRESS_QDISC, SYSCTLS
 from components.edge_node.interfaces import uplinks
 from config.site import Node
 
 DATA_LABEL = "fjord-data"
 
+#: Asked by whoever is about to take the node down: may it go down, and are its services stopped?
+BEFORE_SHUTDOWN = f"{PROGRAMS}/before-shutdown"
+
 _PROGRAM = f"{PROGRAMS}/facts"
 _ASKED = f"{CONFIGURATION}/asked.json"
 
-#: Prints the facts as JSON; fails when one is not as asked. Root, since the data disk's label is root's to read.
-READ_FACTS = f"sudo {_PROGRAM} {_ASKED}"
+_DATA_DISK = f"/dev/disk/by-id/virtio-{DATA_DISK_SERIAL}"
+
+#: Prints the facts as JSON; fails when one is not as asked. The file system first follows a data disk that has grown.
+READ_FACTS = f"sudo resize2fs {_DATA_DISK} > /dev/null 2>&1; sudo {_PROGRAM} {_ASKED}"
 
 
 def asked(node: Node) -> dict[str, object]:
@@ -24,13 +30,15 @@ def asked(node: Node) -> dict[str, object]:
         "qdiscs": dict.fromkeys(uplinks(node.network), EGRESS_QDISC),
         "mounts": {DATA: DATA_LABEL},
         "firstBoot": "done",
+        "dataDiskGib": node.data_disk_gib,
     }
 
 
 def fact_files(node: Node) -> list[File]:
-    """The program and what it compares with."""
-    program = (Path(__file__).parent / "on_node" / "facts.py").read_text()
+    """The programs of every node, and what the facts are compared with."""
+    programs = Path(__file__).parent / "on_node"
     return [
-        File(path=_PROGRAM, contents=program, mode=0o755),
+        File(path=_PROGRAM, contents=(programs / "facts.py").read_text(), mode=0o755),
+        File(path=BEFORE_SHUTDOWN, contents=(programs / "before_shutdown.py").read_text(), mode=0o755),
         File(path=_ASKED, contents=json.dumps(asked(node), indent=2) + "\n"),
     ]

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
+from pathlib import Path
 
 from components._files import CONFIGURATION, DATA, Directory, File
 from config.site import Images
@@ -131,3 +132,9 @@ def telegraf(images: Images) -> Service:
         health_check=HealthCheck(command=["curl", "-fsS", "http://127.0.0.1:8080"], start_period="10s"),
         configuration="/etc/telegraf",
     )
+
+
+def before_shutdown_files() -> list[File]:
+    """What the node asks before it goes down: alarms and backlog, then the services' stop."""
+    program = (Path(__file__).parent / "on_node" / "before_shutdown.py").read_text()
+    return [File(path=f"{CONFIGURATION}/before-shutdown.d/iot-stack", contents=program, mode=0o755)]

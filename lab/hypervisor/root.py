@@ -21,6 +21,7 @@ PACKAGES = (
     "mount",
     "openssh-server",
     "procps",
+    "python3",
     "qemu-system-x86",
     "qemu-utils",
 )

@@ -4,13 +4,15 @@ import base64
 import io
 import re
 import tarfile
+from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography import x509
 
 from components.edge_node.domain_xml import stylesheet
-from tests.recording import Recording, Registered, committed, deploy
+from lab.paths import CHECKOUT
+from tests.recording import Recording, Registered, committed, deploy, texts
 from tests.sites import STACKS, edited, section
 
 DOMAIN = "libvirt:index/domain:Domain"
@@ -26,11 +28,23 @@ EDGE_NODE, MESH, IOT_STACK = (f"fjord-edge:index:{type_}" for type_ in ("EdgeNod
 ON_THE_HYPERVISOR = {POOL, VOLUME, FIRST_BOOT, DOMAIN}
 IN_THE_GUEST = {COMMAND, CONTAINER, IMAGE, NETWORK}
 
+#: Commands of a node's hypervisor, and those of the node itself that come before all others on it.
+ON_ITS_HOST = ("preflight", "image-checksum", "before-start", "after-start")
+FIRST = ("ready", "facts")
+
 each_stack = pytest.mark.parametrize("stack", STACKS)
 
 
 def children(recording: Recording) -> list[Registered]:
     return [resource for resource in recording.registered if resource.type in ON_THE_HYPERVISOR | IN_THE_GUEST]
+
+
+def in_the_guest(recording: Recording) -> list[Registered]:
+    return [
+        child
+        for child in children(recording)
+        if child.type in IN_THE_GUEST and child.name.partition("-")[2] not in ON_ITS_HOST
+    ]
 
 
 def graph(recording: Recording) -> list[dict[str, Any]]:
@@ -58,7 +72,7 @@ def test_every_resource_is_a_component_a_provider_or_a_components_child(stack: s
 @each_stack
 def test_each_child_belongs_to_the_component_that_makes_it(stack: str) -> None:
     for child in children(committed(stack)):
-        if child.type in ON_THE_HYPERVISOR or child.name in (f"{stack}-ready", f"{stack}-facts"):
+        if child.type in ON_THE_HYPERVISOR or child.name.partition("-")[2] in (*ON_ITS_HOST, *FIRST):
             component = EDGE_NODE
         else:
             component = MESH if child.name == f"{stack}-tunnel" else IOT_STACK
@@ -99,7 +113,7 @@ def test_headquarters_has_no_container() -> None:
     recording = committed("hq")
     assert not [resource for resource in recording.registered if resource.type.startswith("docker:")]
     assert "pulumi:providers:docker" not in {resource.type for resource in recording.registered}
-    assert len(recording.registered) == 12
+    assert len(recording.registered) == 16
 
 
 def test_a_site_has_three_containers() -> None:
@@ -121,13 +135,17 @@ def test_the_data_disk_and_its_pool_are_protected_and_nothing_else_is(stack: str
 
 
 @each_stack
-def test_what_lives_in_the_guest_goes_and_comes_with_the_domain(stack: str) -> None:
-    domain = f"{DOMAIN}::{stack}"
-    for child in children(committed(stack)):
-        if child.type in IN_THE_GUEST:
-            assert (child.deleted_with, child.replace_with) == (domain, (domain,)), child.reference
+def test_what_lives_in_the_guest_comes_with_the_domain_and_goes_with_its_first_command(stack: str) -> None:
+    domain, booted = f"{DOMAIN}::{stack}", f"{COMMAND}::{stack}-ready"
+    recording = committed(stack)
+    for child in children(recording):
+        if child.reference == booted:
+            assert (child.deleted_with, child.replace_with) == (domain, (domain,))
+        elif child in in_the_guest(recording):
+            assert (child.deleted_with, child.replace_with) == (booted, (domain,)), child.reference
         else:
-            assert (child.deleted_with, child.replace_with) == ("", ()), child.reference
+            replaced = (domain,) if child.name == f"{stack}-after-start" else ()
+            assert (child.deleted_with, child.replace_with) == ("", replaced), child.reference
 
 
 @each_stack
@@ -135,10 +153,39 @@ def test_what_happens_in_the_guest_waits_for_the_facts(stack: str) -> None:
     recording = committed(stack)
     ready, facts = f"{COMMAND}::{stack}-ready", f"{COMMAND}::{stack}-facts"
     assert recording.named(f"{stack}-ready").dependencies == {f"{DOMAIN}::{stack}"}
-    assert ready in recording.named(f"{stack}-facts").dependencies
-    for child in children(recording):
-        if child.type in IN_THE_GUEST and child.reference not in (ready, facts):
+    for child in in_the_guest(recording):
+        if child.reference not in (ready, facts):
             assert facts in child.dependencies, child.reference
+
+
+@each_stack
+def test_nothing_is_made_on_a_hypervisor_that_was_not_looked_at(stack: str) -> None:
+    recording = committed(stack)
+    preflight = f"{COMMAND}::{stack}-preflight"
+    assert recording.named(f"{stack}-preflight").dependencies == set()
+    assert preflight in recording.named(f"{stack}-pool").dependencies
+    for name in ("image", "data", "first-boot-1"):
+        assert f"{POOL}::{stack}-pool" in recording.named(f"{stack}-{name}").dependencies
+
+
+@each_stack
+def test_a_root_disk_is_made_of_an_image_whose_checksum_was_seen(stack: str) -> None:
+    recording = committed(stack)
+    assert f"{COMMAND}::{stack}-image-checksum" in recording.named(f"{stack}-root").dependencies
+    assert f"{VOLUME}::{stack}-image" in recording.named(f"{stack}-image-checksum").dependencies
+
+
+@each_stack
+def test_an_old_guest_is_shut_down_before_its_domain_goes(stack: str) -> None:
+    recording = committed(stack)
+    assert f"{COMMAND}::{stack}-before-start" in recording.named(stack).dependencies
+
+
+@each_stack
+def test_the_facts_wait_until_the_data_disk_has_grown(stack: str) -> None:
+    recording = committed(stack)
+    assert f"{COMMAND}::{stack}-ready" in recording.named(f"{stack}-after-start").dependencies
+    assert f"{COMMAND}::{stack}-after-start" in recording.named(f"{stack}-facts").dependencies
 
 
 def test_the_collector_starts_after_broker_and_database_users() -> None:
@@ -157,8 +204,8 @@ def test_a_bigger_generation_makes_a_new_first_boot_and_root_disk_and_leaves_the
     assert set(before.of_type(FIRST_BOOT)) == {"oslo-first-boot-1"}
     assert set(after.of_type(FIRST_BOOT)) == {"oslo-first-boot-2"}
     assert after.named("oslo-first-boot-2").inputs["name"] == "oslo-first-boot-2.iso"
-    assert before.named("oslo-root").inputs["name"] == "oslo-root-1.qcow2"
-    assert after.named("oslo-root").inputs["name"] == "oslo-root-2.qcow2"
+    assert before.named("oslo-root").inputs["name"] == "oslo-root-1-000000000000-8g.qcow2"
+    assert after.named("oslo-root").inputs["name"] == "oslo-root-2-000000000000-8g.qcow2"
     assert after.named("oslo-data") == before.named("oslo-data")
     assert after.named("oslo-image") == before.named("oslo-image")
 
@@ -175,14 +222,47 @@ def test_within_a_generation_the_first_boot_stays_as_it_was() -> None:
     assert after.named("oslo") == committed("oslo").named("oslo")
 
 
-def test_a_bigger_data_disk_is_not_a_new_one() -> None:
+def changed(site: Any) -> set[str]:
+    """The resources whose inputs an edited section changes, those left out that the engine is told to ignore."""
+    before, after = committed("oslo"), deploy("oslo", site)
+    return {
+        resource.name
+        for resource in after.registered
+        for key in resource.inputs.keys() - {top.split("[")[0] for top in resource.ignore_changes}
+        if resource.inputs[key] != before.named(resource.name).inputs.get(key)
+    }
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "names"),
+    [
+        ("memoryMib", 4096, {"oslo"}),
+        ("cpus", 4, {"oslo"}),
+        ("rootDiskGib", 10, {"oslo-root", "oslo-preflight"}),
+        ("image", {"source": "other.qcow2", "sha256": 64 * "1"}, {"oslo-root", "oslo-image", "oslo-image-checksum"}),
+    ],
+)
+def test_a_change_of_the_hardware_asks_the_old_guest_to_shut_down(key: str, value: Any, names: set[str]) -> None:
+    found = changed(edited(section("oslo"), "node", key, value=value))
+    assert found - {"oslo-preflight"} == (names | {"oslo-before-start", "oslo-after-start"}) - {"oslo-preflight"}
+
+
+def test_a_bigger_data_disk_grows_in_place() -> None:
+    found = changed(edited(section("oslo"), "node", "dataDiskGib", value=20))
+    assert found == {"oslo-preflight", "oslo-after-start", "oslo-facts"}
     assert committed("oslo").named("oslo-data").ignore_changes == ("size",)
+
+
+@pytest.mark.parametrize("key", ["authorizedKeys"])
+def test_what_is_the_first_boots_alone_changes_nothing_within_a_generation(key: str) -> None:
+    value = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB other"]
+    assert changed(edited(section("oslo"), "node", key, value=value)) == set()
 
 
 @each_stack
 def test_what_the_provider_would_silently_ignore_replaces_the_domain(stack: str) -> None:
     domain = committed(stack).named(stack)
-    assert domain.replace_on_changes == ("cloudinit", "networkInterfaces")
+    assert domain.replace_on_changes == ("cloudinit", "networkInterfaces", "qemuAgent")
     assert domain.delete_before_replace
 
 
@@ -249,11 +329,28 @@ def test_kvm_has_the_hosts_cpu_and_emulation_its_own() -> None:
 def test_every_host_key_is_pinned(stack: str) -> None:
     recording = committed(stack)
     hypervisor = recording.named(f"{stack}-hypervisor").inputs["uri"]
-    assert hypervisor == "qemu+ssh://root@10.20.0.1/system?knownhosts=config/known_hosts"
+    assert hypervisor == "qemu+ssh://root@10.20.0.1/system?knownhosts=tests/known_hosts"
     for command in recording.of_type(COMMAND).values():
         connection = command.inputs["connection"].value
         assert connection["hostKey"].startswith("ecdsa-sha2-nistp256 ")
-        assert (connection["user"], connection["host"]) == ("edge", section(stack)["node"]["network"]["address"][:-3])
+        on_its_host = command.name.partition("-")[2] in ON_ITS_HOST
+        guest = ("edge", section(stack)["node"]["network"]["address"][:-3])
+        assert (connection["user"], connection["host"]) == (("root", "10.20.0.1") if on_its_host else guest)
+
+
+def test_the_pinned_key_of_the_hypervisor_is_the_one_in_known_hosts() -> None:
+    [line] = (CHECKOUT / "tests/known_hosts").read_text().splitlines()
+    connection = committed("oslo").named("oslo-preflight").inputs["connection"].value
+    assert line == f"10.20.0.1 {connection['hostKey']}"
+
+
+def test_a_key_file_is_the_clients_key_and_is_not_shown(tmp_path: Path) -> None:
+    key_file = tmp_path / "key"
+    key_file.write_text("the private key")
+    recording = deploy("oslo", edited(section("oslo"), "node", "hypervisor", "keyFile", value=str(key_file)))
+    assert recording.named("oslo-hypervisor").inputs["uri"].endswith(f"&sshauth=privkey&keyfile={key_file}")
+    assert recording.named("oslo-preflight").inputs["connection"].value["privateKey"] == "the private key"
+    assert "the private key" not in texts([resource.inputs for resource in recording.registered])
 
 
 def test_docker_is_reached_by_ssh_and_checks_the_host_key() -> None:
@@ -270,7 +367,8 @@ def test_a_command_shows_nothing_and_repeats_itself_for_no_output(stack: str) ->
     for command in committed(stack).of_type(COMMAND).values():
         assert command.inputs["addPreviousOutputInEnv"] is False
         assert not {"environment", "triggers", "delete"} & set(command.inputs)
-        assert command.inputs.get("logging") == "none" or "stdin" not in command.inputs
+        on_its_host = command.name.partition("-")[2] in ON_ITS_HOST
+        assert command.inputs.get("logging") == ("stderr" if on_its_host else "none") or "stdin" not in command.inputs
 
 
 # Containers

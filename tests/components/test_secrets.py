@@ -141,7 +141,7 @@ def test_a_file_that_holds_a_secret_is_its_readers_alone(stack: str) -> None:
 
 
 def unpacked(inputs: Mapping[str, Any]) -> list[tuple[tarfile.TarInfo, str]]:
-    if "stdin" not in inputs:
+    if isinstance(inputs.get("stdin", ""), str):
         return []
     with tarfile.open(fileobj=io.BytesIO(base64.b64decode(inputs["stdin"].value))) as tar:
         files = [(member, tar.extractfile(member)) for member in tar.getmembers()]

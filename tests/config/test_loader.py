@@ -9,7 +9,6 @@ import pytest
 
 from config.derive import Seed
 from config.loader import PUBLISHED_SEEDS, StackConfig, assemble
-from config.registry import load_registry
 from tests.recording import SEED_KEY, SITE_KEY, config_of, deploy, refusal
 from tests.sites import SEED, edited, entries, registry, section, seed_text, write_registry
 
@@ -203,9 +202,7 @@ def test_every_interface_in_another_sites_network_is_told() -> None:
 def test_a_sites_own_network_in_the_registry_is_its_lan(tmp_path: Path) -> None:
     write_registry(tmp_path, edited(entries(), "oslo", "networks", value=["10.20.1.0/24"]))
     content = StackConfig(site=config_of("oslo")[SITE_KEY], seed=seed_text(), seed_is_secret=True)
-    assert [str(network) for network in assemble("oslo", content, load_registry(tmp_path)).entry.networks] == [
-        "10.20.1.0/24"
-    ]
+    assert [str(network) for network in assemble("oslo", content, tmp_path).entry.networks] == ["10.20.1.0/24"]
 
 
 # The seed
@@ -282,14 +279,30 @@ def test_a_new_epoch_asks_for_its_key_in_the_registry() -> None:
     assert line.startswith("config/mesh/oslo.yaml: tunnelKey = ")
 
 
-def test_a_valid_config_is_a_site() -> None:
+@pytest.mark.parametrize("copied", [True, False], ids=["copied", "without-keys"])
+def test_a_copied_entry_is_told_its_keys_before_it_is_told_whose_they_were(copied: bool) -> None:
+    ours = entries()
+    copy = {**ours["hq"], "address": "10.100.0.2"} if copied else {"role": "site"}
+    lines = told(refusal("oslo", config_of("oslo"), registry=ours | {"oslo": copy}))
+    assert [line.partition("write ")[2] for line in lines] == [
+        f"`{key}: {ours['oslo'][key]}`" for key in ("tunnelKey", "identityKey")
+    ]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_registry(tmp_path, entries())
+    return tmp_path
+
+
+def test_a_valid_config_is_a_site(folder: Path) -> None:
     content = StackConfig(site=config_of("oslo")[SITE_KEY], seed=seed_text(), seed_is_secret=True)
-    site = assemble("oslo", content, registry())
+    site = assemble("oslo", content, folder)
     assert (site.name, site.seed, site.entry) == ("oslo", SEED, registry().entries["oslo"])
     assert site.iot is not None
     assert [sensor.pen for sensor in site.iot.sensors] == ["pen-1", "pen-1", "pen-2", "pen-2", "barge"]
 
 
-def test_headquarters_is_a_site_without_sensors() -> None:
+def test_headquarters_is_a_site_without_sensors(folder: Path) -> None:
     content = StackConfig(site=config_of("hq")[SITE_KEY], seed=seed_text(), seed_is_secret=True)
-    assert assemble("hq", content, registry()).iot is None
+    assert assemble("hq", content, folder).iot is None

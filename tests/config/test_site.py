@@ -26,7 +26,9 @@ def test_what_a_section_leaves_out_is_for_production() -> None:
     node = site_section("oslo").node
     assert node.hypervisor.model_dump(exclude={"host"}) == {
         "user": "root",
-        "known_hosts": "config/known_hosts",
+        "known_hosts": "tests/known_hosts",
+        "key_file": None,
+        "skip_checks": (),
         "accelerator": "kvm",
         "pool": "/srv/nvme/fjord-edge",
     }

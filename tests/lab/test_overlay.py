@@ -30,6 +30,7 @@ EVERYWHERE = {
     "node.authorizedKeys": [VALUES["operator_key"]],
     "node.hypervisor.accelerator": "qemu",
     "node.hypervisor.knownHosts": "/lab/known_hosts",
+    "node.hypervisor.skipChecks": ["kvm", "nvme", "space"],
     "node.image.source": "/lab/node.qcow2",
     "node.image.sha256": 64 * "2",
     "node.registries": [{"host": "registry.lab:5000", "certificateAuthority": VALUES["registry_authority"]}],
@@ -105,6 +106,10 @@ def test_in_production_the_accelerator_is_kvm() -> None:
 
 def test_in_production_the_hypervisors_host_key_is_committed() -> None:
     assert Hypervisor(host="any").known_hosts == "config/known_hosts"
+
+
+def test_in_production_no_check_of_the_hypervisor_is_skipped() -> None:
+    assert Hypervisor(host="any").skip_checks == ()
 
 
 def test_in_production_registries_are_the_public_ones() -> None:

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+DATA_DISK = "/dev/disk/by-id/virtio-fjord-data"
+
 
 def main(asked_file: str) -> int:
     """Print the facts; each that is not as asked is named on standard error with both values, and the status is 1."""
@@ -37,6 +39,7 @@ def read_facts(asked: dict[str, Any]) -> dict[str, Any]:
         "kernel": output("uname", "-r"),
         "sysctls": {key: sysctl(key) for key in asked["sysctls"]},
         "qdiscs": {interface: root_qdisc(interface) for interface in asked["qdiscs"]},
+        "dataDiskGib": data_disk_gib(),
         "mounts": {target: mount_source(target) for target in asked["mounts"]},
         "docker": output("docker", "version", "--format", "{{.Server.Version}}"),
         "firstBoot": json.loads(output("cloud-init", "status", "--format", "json"))["status"],
@@ -52,6 +55,12 @@ def root_qdisc(interface: str) -> str:
     """Name the queueing discipline at an interface's root, or nothing, also where there is no such interface."""
     qdiscs = json.loads(output("tc", "-json", "qdisc", "show", "dev", interface, "root") or "[]")
     return qdiscs[0]["kind"] if qdiscs else ""
+
+
+def data_disk_gib() -> int:
+    """Size of the data disk, GiB."""
+    size = output("blockdev", "--getsize64", DATA_DISK)
+    return int(size or 0) >> 30
 
 
 def mount_source(target: str) -> str:

@@ -1,0 +1,118 @@
+"""What is asked of the hypervisor, as programs that a Python there reads from standard input; nothing is installed."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any
+
+from components.edge_node.domain_xml import stylesheet
+from components.edge_node.interfaces import mac_address, named
+from config.site import Node
+
+GIB = 1 << 30
+
+#: The base image takes less.
+_IMAGE_BYTES = 2 * GIB
+
+_PROGRAMS = Path(__file__).parent / "on_hypervisor"
+
+
+def pool_path(site: str, node: Node) -> str:
+    """Directory of the site's pool on the hypervisor."""
+    return f"{node.hypervisor.pool}/{site}"
+
+
+def image_name(site: str, node: Node) -> str:
+    """File of the base image; another image is another file."""
+    return f"{site}-image-{node.image.sha256[:12]}.qcow2"
+
+
+def root_name(site: str, node: Node) -> str:
+    """File of the root disk; another image, size or generation is another file, so the VM is made anew with it."""
+    return f"{site}-root-{node.generation}-{node.image.sha256[:12]}-{node.root_disk_gib}g.qcow2"
+
+
+def data_name(site: str) -> str:
+    """File of the data disk; there is one for ever."""
+    return f"{site}-data.qcow2"
+
+
+def first_boot_name(site: str, node: Node) -> str:
+    """File of the first-boot disk."""
+    return f"{site}-first-boot-{node.generation}.iso"
+
+
+def preflight(site: str, node: Node, mesh: IPv4Network) -> str:
+    """The program that checks, before anything is made, whether the hypervisor can carry the node."""
+    return _program(
+        "preflight",
+        {
+            "skipChecks": list(node.hypervisor.skip_checks),
+            "bridges": [each.bridge for each in named(node.network).values() if each.bridge],
+            "networks": [each.libvirt_network for each in named(node.network).values() if each.libvirt_network],
+            "pool": pool_path(site, node),
+            "bytes": (node.root_disk_gib + node.data_disk_gib) * GIB + _IMAGE_BYTES,
+            "image": {"path": f"{pool_path(site, node)}/{image_name(site, node)}", "sha256": node.image.sha256},
+            "dataDisk": _data_disk(site, node),
+            "mesh": str(mesh),
+        },
+    )
+
+
+def before_start(site: str, node: Node) -> str:
+    """The program that shuts the old guest down in order when another is to take its place."""
+    first_boot = f"{pool_path(site, node)}/{first_boot_name(site, node)}"
+    return _program(
+        "before_start", {"domain": site, "firstBoot": first_boot, "record": _record(site), "vm": _vm(site, node)}
+    )
+
+
+def after_start(site: str, node: Node) -> str:
+    """The program that takes the first-boot disk out, grows the data disk, and keeps the node running."""
+    return _program(
+        "after_start",
+        {
+            "domain": site,
+            "dataDisk": _data_disk(site, node),
+            "record": _record(site),
+            "vm": _vm(site, node),
+            "keeper": (_PROGRAMS / "keep_running.py").read_text(),
+        },
+    )
+
+
+def check_image(site: str, node: Node) -> str:
+    """A command that holds the uploaded base image against its pinned checksum."""
+    path = f"{pool_path(site, node)}/{image_name(site, node)}"
+    return f"echo '{node.image.sha256}  {path}' | sha256sum --check --quiet -"
+
+
+def _program(name: str, asked: Mapping[str, Any]) -> str:
+    source = (_PROGRAMS / f"{name}.py").read_text()
+    return f"{source}\n\nsys.exit(main(json.loads({json.dumps(json.dumps(asked))})))\n"
+
+
+def _data_disk(site: str, node: Node) -> dict[str, Any]:
+    return {"path": f"{pool_path(site, node)}/{data_name(site)}", "bytes": node.data_disk_gib * GIB}
+
+
+def _record(site: str) -> str:
+    return f"/var/lib/fjord-edge/{site}.json"
+
+
+def _vm(site: str, node: Node) -> dict[str, Any]:
+    """All that makes another VM when it changes."""
+    return {
+        "cpus": node.cpus,
+        "memoryMib": node.memory_mib,
+        "rootDisk": root_name(site, node),
+        "firstBoot": first_boot_name(site, node),
+        "accelerator": node.hypervisor.accelerator,
+        "interfaces": [
+            [each.bridge, each.libvirt_network, mac_address(site, name, each)]
+            for name, each in named(node.network).items()
+        ],
+        "stylesheet": hashlib.sha256(stylesheet().encode()).hexdigest(),
+    }

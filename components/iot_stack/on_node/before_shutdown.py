@@ -1,0 +1,42 @@
+#!/usr/bin/env python3
+"""Runs on the node before it is taken down on purpose: alarms and backlog first, then the services in their order.
+
+The broker stops first, so that nothing more is acknowledged; the collector writes what it has; the database is last.
+"""
+
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+BROKER = Path("/srv/fjord-edge/mosquitto/mosquitto.sqlite")
+SERVICES = ("mosquitto", "telegraf", "influxdb")
+
+#: Messages that wait for the collector; it holds this many in flight when all is well.
+BACKLOG = 1000
+
+
+def main(word: str) -> int:
+    """`check`: the status is 1 and the reason is told when the node should stay up. `stop`: stop the services."""
+    if word == "stop":
+        for service in SERVICES:
+            subprocess.run(["docker", "stop", service], stdout=subprocess.DEVNULL, check=False)
+        return 0
+    reasons = reasons_to_stay_up(BROKER) if BROKER.exists() else []
+    print("\n".join(reasons), file=sys.stderr, end="")
+    return 1 if reasons else 0
+
+
+def reasons_to_stay_up(broker: Path) -> list[str]:
+    """What the broker's own database tells of alarms and backlog."""
+    with sqlite3.connect(f"file:{broker}?mode=ro", uri=True) as database:
+        alarms = [topic for (topic,) in database.execute("SELECT topic FROM retains WHERE topic LIKE 'alerts/%'")]
+        [(waiting,)] = database.execute("SELECT count(*) FROM client_msgs")
+    reasons = [f"the alarm {topic} is raised" for topic in sorted(alarms)]
+    if waiting > BACKLOG:
+        reasons.append(f"{waiting} messages wait for their reader")
+    return reasons
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

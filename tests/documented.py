@@ -1,0 +1,66 @@
+"""The commands that the documents tell a reader to type, and the test that runs each."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from lab.paths import CHECKOUT
+
+DOCUMENTS = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
+
+#: What a command begins with; a single word names a program and is no command.
+PROGRAMS = {"make", "openssl", "pulumi", "skopeo", "ssh", "ssh-keyscan"}
+
+_CI = ".ci/run"
+_COPY = "tests/e2e/test_docs.py::test_a_command_does_its_work_in_a_checkout_without_a_lab"
+_LAB = "tests/e2e/test_docs.py::test_a_command_of_the_readme_answers"
+_SITE = "tests/e2e/test_docs.py::test_a_site_of_ones_own_comes_to_its_preview_by_the_readmes_steps"
+_ENGINE = "tests/e2e/test_engine.py::test_a_preview_with_refresh_is_empty"
+_UP = "lab/stacks.py::up"
+
+#: Where each command is run.
+RUN_BY: Mapping[str, str] = {
+    "make check": _CI,
+    "make up": _CI,
+    "make test": _CI,
+    "make down": _CI,
+    "make bench": _LAB,
+    "make node-image": _LAB,
+    ".venv/bin/python -m lab status": _LAB,
+    ".venv/bin/python -m lab exec ssh -F none -i .lab/keys/client -o UserKnownHostsFile=.lab/known_hosts-oslo "
+    "edge@10.20.0.12 docker ps": _LAB,
+    "make clean": _COPY,
+    "make golden": _COPY,
+    "make lock": _COPY,
+    ".venv/bin/pytest tests/config": _COPY,
+    ".venv/bin/ruff format .": _COPY,
+    "ssh-keyscan <hypervisor> >> config/known_hosts": _SITE,
+    "pulumi stack init <site>": _SITE,
+    "openssl rand -base64 32 | pulumi config set --secret seed --stack <site>": _SITE,
+    "pulumi preview --stack <site>": _SITE,
+    "pulumi preview --refresh": _ENGINE,
+    "pulumi up": _UP,
+    "pulumi up --stack hq": _UP,
+    "pulumi up --stack <site>": _UP,
+    "pulumi stack output certificateAuthority --stack <site>": _LAB,
+    "pulumi destroy --stack <site>": _LAB,
+    "pulumi destroy --exclude-protected --stack <site>": "lab/stacks.py::destroy",
+}
+
+#: What only its maker's site answers, which a test must not ask.
+NOT_RUN: Mapping[str, str] = {"skopeo inspect": "reads the digest of a published image from its registry"}
+
+
+def commands(document: Path) -> set[str]:
+    """The commands in a document: the lines of its `sh` blocks, and what stands in backquotes and begins like one."""
+    text = document.read_text()
+    blocks = re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    lines = [line.partition(" #")[0] for block in blocks for line in block.splitlines()]
+    inline = re.findall(r"`([^`]+)`", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE))
+    found = [" ".join(line.split()) for line in (*lines, *inline)]
+    return {line for line in found if _is_command(line)}
+
+
+def _is_command(line: str) -> bool:
+    first, _, rest = line.partition(" ")
+    return bool(rest) and (first in PROGRAMS or first.startswith(".venv/bin/"))

@@ -1,0 +1,124 @@
+"""What the documents tell a reader to type does what they say."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from config.loader import PROJECT
+from lab import hypervisor
+from lab.paths import CHECKOUT
+from lab.stacks import Stack
+from tests.documented import RUN_BY
+
+
+def lab(command: str, folder: Path = CHECKOUT, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """Type a line as on the README's page; its first word is a program."""
+    return subprocess.run(
+        command.split(),
+        cwd=folder,
+        env=os.environ | environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A checkout of the same files, without a lab, its caches its own."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=CHECKOUT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    checkout = tmp_path / "fjord-edge"
+    for name in filter(None, listed.stdout.split("\0")):
+        if (CHECKOUT / name).exists():
+            (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(CHECKOUT / name, checkout / name)
+    (checkout / ".venv").symlink_to(CHECKOUT / ".venv")
+    return checkout
+
+
+EXPECTED = {
+    "make node-image": "node.qcow2",
+    "make bench": "of the preview",
+    ".venv/bin/python -m lab status": "pen1-temp",
+    "pulumi stack output certificateAuthority --stack <site>": "BEGIN CERTIFICATE",
+}
+
+
+@pytest.mark.parametrize("command", [command for command, place in RUN_BY.items() if place.endswith("_answers")])
+def test_a_command_of_the_readme_answers(oslo: Stack, command: str) -> None:
+    if "destroy" in command:
+        done = oslo.shell(command.replace("<site>", "oslo") + " --preview-only")
+        assert done.returncode != 0
+        assert "protected" in done.stdout + done.stderr
+        assert "libvirt:index/domain:Domain" in oslo.exported_state()
+    else:
+        done = oslo.shell(command.replace("<site>", "oslo")) if command.startswith("pulumi") else lab(command)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert EXPECTED.get(command, "telegraf") in done.stdout
+
+
+@pytest.mark.parametrize(
+    "command", ["make golden", "make lock", ".venv/bin/pytest tests/config", ".venv/bin/ruff format .", "make clean"]
+)
+def test_a_command_does_its_work_in_a_checkout_without_a_lab(copy: Path, command: str) -> None:
+    cache = copy.parent / "cache"
+    cache.mkdir()
+    done = lab(command, copy, FJORD_EDGE_CACHE=str(cache))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert cache.exists() == (command != "make clean")
+    changed = [
+        path.relative_to(copy)
+        for path in copy.rglob("*")
+        if path.is_file() and not {".venv", ".cache", "__pycache__", ".mypy_cache", ".ruff_cache"} & set(path.parts)
+        if path.read_bytes() != (CHECKOUT / path.relative_to(copy)).read_bytes()
+    ]
+    assert changed == []
+
+
+def test_a_site_of_ones_own_comes_to_its_preview_by_the_readmes_steps(oslo: Stack, copy: Path) -> None:
+    stack_file = yaml.safe_load(oslo.config_file.read_text())
+    section = stack_file["config"][f"{PROJECT}:site"]
+    section["node"]["network"]["address"] = "10.20.0.13/24"
+    # What the lab adds beside its keys and images goes again: this site is no example.
+    del section["allowPublishedSeed"]
+    del section["node"]["hypervisor"]["knownHosts"]
+    del stack_file["encryptionsalt"], stack_file["config"][f"{PROJECT}:seed"]
+    (copy / "Pulumi.bergen.yaml").write_text(yaml.safe_dump(stack_file))
+    entry = yaml.safe_load((copy / "config/mesh/oslo.yaml").read_text()) | {"address": "10.100.0.3"}
+    registered = copy / "config/mesh/bergen.yaml"
+    registered.write_text(yaml.safe_dump(entry))
+    (copy.parent / "backend").mkdir()
+    backend = {"PULUMI_BACKEND_URL": f"file://{copy.parent}/backend"}
+
+    def typed(command: str) -> "subprocess.CompletedProcess[str]":
+        assert command in RUN_BY
+        line = command.replace("<site>", "bergen").replace("<hypervisor>", str(hypervisor.ADDRESS))
+        return oslo.shell(line, folder=copy, environment=backend)
+
+    for command in (
+        "ssh-keyscan <hypervisor> >> config/known_hosts",
+        "pulumi stack init <site>",
+        "openssl rand -base64 32 | pulumi config set --secret seed --stack <site>",
+    ):
+        done = typed(command)
+        assert done.returncode == 0, done.stderr
+    refused = typed("pulumi preview --stack <site>")
+    assert refused.returncode != 0
+    lines = dict(re.findall(r"write `(tunnelKey|identityKey): (\S+)`", refused.stdout + refused.stderr))
+    assert set(lines) == {"tunnelKey", "identityKey"}
+    registered.write_text(yaml.safe_dump(entry | lines))
+    accepted = typed("pulumi preview --stack <site>")
+    assert accepted.returncode == 0, accepted.stdout + accepted.stderr
+    assert re.search(r"\+ \d+ to create", accepted.stdout)

@@ -1,0 +1,134 @@
+"""What the hypervisor does for a node: a bigger data disk, a crash, and the checks before anything is made."""
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from components.edge_node import hypervisor as programs
+from config.loader import REGISTRY
+from config.registry import load_registry
+from lab.console import LabError
+from lab.hypervisor import ROOT, inside_command
+from lab.sensors import on_node
+from lab.stacks import Stack
+from tests.e2e.waiting import eventually
+
+DATA_SIZE = "sudo blockdev --getsize64 /dev/disk/by-id/virtio-fjord-data"
+FREE = "df --output=size --block-size=1G /srv/fjord-edge | tail -n 1"
+BOOT_ID = "cat /proc/sys/kernel/random/boot_id"
+
+
+def inside(*words: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        inside_command(list(words)), input=stdin, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def answers(stack: Stack) -> str:
+    try:
+        return on_node(stack, BOOT_ID)
+    except (LabError, subprocess.TimeoutExpired):
+        return ""
+
+
+@pytest.fixture
+def growing(hq: Stack) -> Iterator[int]:
+    """A bigger size for hq's data disk, GiB; what the program never does is done by hand afterwards: it shrinks."""
+    size = hq.site.node.data_disk_gib
+    with hq.edited("node", "dataDiskGib", value=size + 2):
+        yield size + 2
+    disk = "/dev/disk/by-id/virtio-fjord-data"
+    on_node(hq, f"sudo sh -c 'umount /srv/fjord-edge; e2fsck -fp {disk}; resize2fs {disk} {size}G'")
+    inside("virsh", "blockresize", "hq", "vdb", f"{size}G")
+    on_node(hq, "sudo systemctl restart 'srv-fjord\\x2dedge.mount'")
+    hq.up()
+
+
+def test_a_bigger_data_disk_grows_under_the_running_node(hq: Stack, growing: int) -> None:
+    boot, before = on_node(hq, BOOT_ID), growing - 2
+    assert set(hq.preview()) == {"same", "update"}
+    hq.up()
+    assert set(hq.preview()) == {"same"}
+    assert on_node(hq, DATA_SIZE).strip() == str(growing << 30)
+    assert int(on_node(hq, FREE)) > before
+    assert on_node(hq, BOOT_ID) == boot
+    smaller = preflight(hq, data_disk_gib=before)["data-disk"]
+    assert smaller["found"] == f"{growing} GiB"
+    assert smaller["remedy"] == f"a data disk never shrinks; write dataDiskGib: {growing}"
+
+
+def test_a_node_whose_qemu_is_killed_comes_back_by_itself(hq: Stack) -> None:
+    boot = on_node(hq, BOOT_ID)
+    os.kill(qemu("hq"), 9)
+    assert eventually(lambda: answers(hq) not in ("", boot), 180)
+    assert "done" in on_node(hq, "cloud-init status")
+    assert set(hq.preview("--refresh")) == {"same"}
+
+
+def qemu(domain: str) -> int:
+    """The process of a domain, as this machine counts it."""
+    found = subprocess.run(["pgrep", "--full", f"qemu-system.*guest={domain},"], capture_output=True, check=True)
+    [process] = found.stdout.split()
+    return int(process)
+
+
+def test_a_node_that_was_destroyed_on_purpose_stays_off(hq: Stack) -> None:
+    assert inside("virsh", "destroy", "hq").returncode == 0
+    time.sleep(15)
+    assert inside("virsh", "domstate", "hq").stdout.strip() == "shut off"
+    assert inside("virsh", "start", "hq").returncode == 0
+    assert eventually(lambda: answers(hq), 180)
+
+
+@pytest.mark.usefixtures("hq")
+def test_the_first_boot_disk_is_out_and_roots_alone() -> None:
+    assert ".iso" not in inside("virsh", "domblklist", "hq").stdout
+    [iso] = (ROOT / "srv/nvme/fjord-edge/hq").glob("*.iso")
+    assert iso.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("check", ["libvirt", "network", "image", "data-disk", "management"])
+def test_the_checks_that_the_lab_does_not_skip_pass(hq: Stack, check: str) -> None:
+    results = preflight(hq)
+    assert results[check]["passed"] is True, results[check]
+
+
+def preflight(stack: Stack, **changed: object) -> dict[str, dict[str, object]]:
+    """What the checks say, asked by hand."""
+    node = stack.site.node.model_copy(update=changed)
+    program = programs.preflight(stack.name, node, load_registry(REGISTRY).network)
+    return {result["name"]: result for result in json.loads(inside("python3", "-", stdin=program).stdout)}
+
+
+NVME = "/srv/nvme/fjord-edge/hq/test-nvme.raw"
+
+
+def monitor(command: str) -> None:
+    inside("virsh", "qemu-monitor-command", "hq", "--hmp", command)
+
+
+@pytest.fixture
+def nvme(hq: Stack) -> Iterator[str]:
+    """A folder in the guest on an NVMe disk, which QEMU emulates and which is plugged in for the while."""
+    folder = "/run/test-nvme"
+    inside("truncate", "--size=64M", NVME)
+    monitor(f"drive_add 0 if=none,id=test-nvme,file={NVME},format=raw")
+    monitor("device_add nvme,serial=test,drive=test-nvme,id=test-nvme-disk")
+    assert eventually(lambda: on_node(hq, "ls /dev/nvme0n1 2> /dev/null || true"), 30)
+    on_node(hq, f"sudo sh -c 'mkfs.ext4 -q /dev/nvme0n1 && mkdir {folder} && mount /dev/nvme0n1 {folder}'")
+    yield folder
+    on_node(hq, f"sudo umount {folder}")
+    monitor("device_del test-nvme-disk")
+    inside("rm", NVME)
+
+
+def test_the_disk_check_passes_on_nvme_and_refuses_virtio(hq: Stack, nvme: str) -> None:
+    program = (Path(programs.__file__).parent / "on_hypervisor/preflight.py").read_text()
+    program += "\nprint(json.dumps([nvme({'pool': pool})[:2] for pool in sys.argv[1:]]))\n"
+    said = on_node(hq, f"sudo python3 - {nvme} /srv/fjord-edge", stdin=program)
+    assert json.loads(said) == [[True, "/dev/nvme0n1 on nvme0n1"], [False, "/dev/vdb on vdb"]]
