@@ -5,7 +5,7 @@ import pulumi
 from components._hypervisor import HypervisorHost
 from components.edge_node import EdgeNode, EdgeNodeArgs, hypervisor_provider
 from components.iot_stack import IoTStack, IoTStackArgs, docker_provider
-from components.wireguard_mesh import WireGuardMesh, WireGuardMeshArgs
+from components.wireguard_mesh import PORT, WireGuardMesh, WireGuardMeshArgs
 from config import derive
 from config.loader import load_site
 
@@ -21,6 +21,8 @@ node = EdgeNode(
             hypervisor=site.node.hypervisor, host_key=site.hypervisor_keys.host, client_key=site.hypervisor_keys.client
         ),
         mesh=site.registry.network,
+        tunnel_port=PORT,
+        headquarters=site.headquarters,
     ),
     pulumi.ResourceOptions(providers=[hypervisor_provider(site.name, site.node.hypervisor)]),
 )

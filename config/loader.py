@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,12 @@ class Site:
     def entry(self) -> Entry:
         """The site's own public facts."""
         return self.registry.entries[self.name]
+
+    @property
+    def headquarters(self) -> IPv4Address | None:
+        """Headquarters' address in the mesh; None for headquarters itself."""
+        hub = self.registry.entries[self.registry.hub]
+        return None if hub is self.entry else hub.address
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,12 +9,15 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, IPvAnyAddress, StringConstraints, field_validator, model_validator
 
 from config.base import Model
-from config.versions import IMAGES
+from config.versions import FIXED_SYSCTLS, IMAGES
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9-]{0,29}[a-z0-9])?$")]
 Quantity = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
 MacAddress = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+SysctlKey = Annotated[str, StringConstraints(pattern=r"^(fs|kernel|net|vm)(\.[a-z0-9_-]+)+$")]
+SysctlValue = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+( [A-Za-z0-9_.-]+)*$", max_length=100)]
+HostName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.:-]+$")]
 Epoch = Annotated[int, Field(ge=1)]
 
 #: What Docker gives its own bridge, docker0, unless told otherwise.
@@ -212,8 +215,21 @@ class Node(Model):
     """First user, by key only, with sudo."""
     authorized_keys: tuple[str, ...] = Field(min_length=1)
     """Public SSH keys of those who may log in."""
+    sysctls: dict[SysctlKey, SysctlValue] = Field(default_factory=dict)
+    """Further sysctls by their name; the fixed ones cannot be changed."""
+    time_servers: tuple[HostName, ...] = Field(default=("ntp.justervesenet.no", "no.pool.ntp.org"), min_length=1)
+    """NTP servers."""
     registries: tuple[TrustedRegistry, ...] = ()
     """Image registries with their own certificate authority."""
+
+    @field_validator("sysctls")
+    @classmethod
+    def sysctls_leave_the_fixed_ones(cls, sysctls: dict[str, str]) -> dict[str, str]:
+        """The tuning that every site is promised is not a site's to change."""
+        for key in sysctls:
+            if key in FIXED_SYSCTLS:
+                raise ValueError(f"{key} is {FIXED_SYSCTLS[key]!r} at every site; remove it here")
+        return sysctls
 
     @field_validator("authorized_keys")
     @classmethod

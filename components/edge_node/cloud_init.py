@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from components.edge_node.host_config import SYSCTL_FILE, SYSCTLS, sysctl_conf
+from components.edge_node.host_config import SYSCTL_FILE, sysctl_conf, sysctls
 from components.edge_node.interfaces import METRICS, mac_address, named
 from config.derive import SshHostKey
 from config.site import Interface, Network, Node, Uplink
@@ -36,7 +36,7 @@ def user_data(site: str, node: Node, host_key: SshHostKey) -> str:
                 }
             ],
             "write_files": [
-                {"path": SYSCTL_FILE, "content": sysctl_conf(SYSCTLS)},
+                {"path": SYSCTL_FILE, "content": sysctl_conf(sysctls(node))},
                 {"path": "/etc/resolv.conf", "content": resolv_conf(node.network)},
                 *(
                     {"path": f"/etc/docker/certs.d/{registry.host}/ca.crt", "content": registry.certificate_authority}

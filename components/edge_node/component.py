@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 import pulumi
@@ -12,6 +12,7 @@ from components._guest import Guest
 from components._hypervisor import HypervisorHost
 from components._options import child_options
 from components.edge_node.facts import READ_FACTS, fact_files
+from components.edge_node.host_config import APPLY, host_files
 from components.edge_node.libvirt import VirtualMachine
 from config.derive import SshHostKey
 from config.site import Node
@@ -28,13 +29,16 @@ _WAIT_UNTIL_READY = "cloud-init status --wait > /dev/null; sudo docker info > /d
 class EdgeNodeArgs:
     """What a node is made of: its section of the config, its derived host key, and where it runs.
 
-    `mesh` is the network that the hypervisor must not be reached through.
+    `mesh` is the network that the hypervisor must not be reached through; `tunnel_port` is let in; `headquarters`, its
+    address in the mesh, may log in through the tunnel, and is None at headquarters itself.
     """
 
     node: Node
     host_key: SshHostKey
     hypervisor: HypervisorHost
     mesh: IPv4Network
+    tunnel_port: int
+    headquarters: IPv4Address | None
 
 
 class EdgeNode(pulumi.ComponentResource):
@@ -69,7 +73,15 @@ class EdgeNode(pulumi.ComponentResource):
             opts=child_options(self, depends_on=[domain], deleted_with=domain, replace_with=[domain]),
         )
         guest = Guest(connection=connection, domain=domain, booted=booted, ready=machine.settle(domain, booted))
-        proven = guest.install(f"{name}-facts", fact_files(args.node), then=READ_FACTS, parent=self)
+        configured = guest.install(
+            f"{name}-host-config",
+            host_files(args.node, tunnel_port=args.tunnel_port, headquarters=args.headquarters),
+            then=APPLY,
+            parent=self,
+        )
+        proven = guest.install(
+            f"{name}-facts", fact_files(args.node), then=READ_FACTS, parent=self, depends_on=[configured]
+        )
         self.guest = replace(guest, ready=proven)
         self.facts = proven.stdout.apply(json.loads)
         self.register_outputs({"facts": self.facts})

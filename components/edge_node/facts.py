@@ -5,7 +5,7 @@ from pathlib import Path
 
 from components._files import CONFIGURATION, DATA, PROGRAMS, File
 from components.edge_node.domain_xml import DATA_DISK_SERIAL
-from components.edge_node.host_config import EGRESS_QDISC, SYSCTLS
+from components.edge_node.host_config import EGRESS_QDISC, sysctls
 from components.edge_node.interfaces import uplinks
 from config.site import Node
 
@@ -26,10 +26,11 @@ READ_FACTS = f"sudo resize2fs {_DATA_DISK} > /dev/null 2>&1; sudo {_PROGRAM} {_A
 def asked(node: Node) -> dict[str, object]:
     """What must be found on the node; the shape is that of the facts."""
     return {
-        "sysctls": dict(SYSCTLS),
+        "sysctls": sysctls(node),
         "qdiscs": dict.fromkeys(uplinks(node.network), EGRESS_QDISC),
         "mounts": {DATA: DATA_LABEL},
         "firstBoot": "done",
+        "firewall": "drop",
         "dataDiskGib": node.data_disk_gib,
     }
 

@@ -1,24 +1,91 @@
-"""The node's tuning as text: the seed's network sysctls, in the kernel's own spelling."""
+"""What changes in a node's life, as text: sysctls, who may log in, the firewall, the time.
 
-from collections.abc import Mapping
+All of it is put in force in place and again at each boot; nothing here replaces a VM (ADR 12).
+"""
+
+from collections.abc import Mapping, Sequence
+from ipaddress import IPv4Address
+
+from components._files import PROGRAMS, File
+from config.site import Node
+from config.versions import FIXED_SYSCTLS
 
 SYSCTL_FILE = "/etc/sysctl.d/90-fjord-edge.conf"
 
 #: The queueing discipline that BBR paces with; sysctl alone does not reach an interface that is already up.
 EGRESS_QDISC = "fq"
 
-#: The seed's section "Tuning the Host Network". Buffers in bytes (minimum, default, maximum), backlog in packets.
-SYSCTLS: Mapping[str, str] = {
-    "net.core.rmem_max": "16777216",
-    "net.core.wmem_max": "16777216",
-    "net.ipv4.tcp_rmem": "4096 87380 16777216",
-    "net.ipv4.tcp_wmem": "4096 65536 16777216",
-    "net.core.default_qdisc": EGRESS_QDISC,
-    "net.ipv4.tcp_congestion_control": "bbr",
-    "net.core.netdev_max_backlog": "5000",
-}
-
 
 def sysctl_conf(sysctls: Mapping[str, str]) -> str:
     """Render sysctl.d(5)."""
     return "".join(f"{key} = {value}\n" for key, value in sysctls.items())
+
+
+#: cloud-init makes the first user, under the first number that Debian gives to people.
+_FIRST_USER = 1000
+
+_NFTABLES = "/etc/nftables.conf"
+
+#: Puts the files in force: sysctls and queues, firewall, time. Root's own file systems keep a changed key at once.
+APPLY = (
+    f"sudo {PROGRAMS}/tuning && sudo nft --file {_NFTABLES} && sudo systemctl --quiet enable nftables.service && "
+    "sudo systemctl restart systemd-timesyncd.service"
+)
+
+
+def sysctls(node: Node) -> dict[str, str]:
+    """The seed's sysctls and the site's own."""
+    return {**FIXED_SYSCTLS, **node.sysctls}
+
+
+def host_files(node: Node, *, tunnel_port: int, headquarters: IPv4Address | None) -> list[File]:
+    """The files of a node's life.
+
+    Args:
+        node: its section.
+        tunnel_port: UDP port of WireGuard.
+        headquarters: its address in the mesh, from which a site is administered; None at headquarters itself.
+    """
+    return [
+        File(path=SYSCTL_FILE, contents=sysctl_conf(sysctls(node))),
+        File(
+            path=f"/home/{node.user}/.ssh/authorized_keys",
+            contents="".join(f"{key}\n" for key in node.authorized_keys),
+            mode=0o600,
+            owner=_FIRST_USER,
+        ),
+        File(path=_NFTABLES, contents=nftables(tunnel_port=tunnel_port, headquarters=headquarters), mode=0o755),
+        File(path="/etc/systemd/timesyncd.conf.d/fjord-edge.conf", contents=timesyncd_conf(node.time_servers)),
+    ]
+
+
+def nftables(*, tunnel_port: int, headquarters: IPv4Address | None) -> str:
+    """Render nft(8)'s rules: what comes in, and what comes out of the tunnel.
+
+    The table is our own and made anew in one transaction, so Docker's rules stay. A container's published port does not
+    come in here but is forwarded, by Docker's rules and only to the address it is bound to; nothing new is forwarded
+    out of the tunnel, neither to containers nor to another site.
+    """
+    administration = [f'iifname "wg0" ip saddr {headquarters} tcp dport 22 accept'] if headquarters else []
+    rules = [
+        "ct state established,related accept",
+        'iifname "lo" accept',
+        "meta l4proto { icmp, ipv6-icmp } accept",
+        *administration,
+        'iifname "wg0" drop',
+        "tcp dport 22 accept",
+        f"udp dport {tunnel_port} accept",
+    ]
+    return (
+        "#!/usr/sbin/nft -f\ntable inet fjord_edge\ndelete table inet fjord_edge\ntable inet fjord_edge {\n"
+        "    chain input {\n        type filter hook input priority filter; policy drop;\n"
+        + "".join(f"        {rule}\n" for rule in rules)
+        + "    }\n    chain forward {\n        type filter hook forward priority filter - 10; policy accept;\n"
+        "        ct state established,related accept\n"
+        '        iifname "wg0" drop\n    }\n}\n'
+    )
+
+
+def timesyncd_conf(servers: Sequence[str]) -> str:
+    """Render timesyncd.conf(5)."""
+    return f"[Time]\nNTP={' '.join(servers)}\n"

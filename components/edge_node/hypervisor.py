@@ -30,8 +30,8 @@ def image_name(site: str, node: Node) -> str:
 
 
 def root_name(site: str, node: Node) -> str:
-    """File of the root disk; another image, size or generation is another file, so the VM is made anew with it."""
-    return f"{site}-root-{node.generation}-{node.image.sha256[:12]}-{node.root_disk_gib}g.qcow2"
+    """File of the root disk: another VM has another one, or the old one's containers would be there already."""
+    return f"{site}-root-{_digest(json.dumps(_vm(site, node)))}.qcow2"
 
 
 def data_name(site: str) -> str:
@@ -65,7 +65,7 @@ def before_start(site: str, node: Node) -> str:
     """The program that shuts the old guest down in order when another is to take its place."""
     first_boot = f"{pool_path(site, node)}/{first_boot_name(site, node)}"
     return _program(
-        "before_start", {"domain": site, "firstBoot": first_boot, "record": _record(site), "vm": _vm(site, node)}
+        "before_start", {"domain": site, "firstBoot": first_boot, "record": _record(site), "vm": root_name(site, node)}
     )
 
 
@@ -77,7 +77,7 @@ def after_start(site: str, node: Node) -> str:
             "domain": site,
             "dataDisk": _data_disk(site, node),
             "record": _record(site),
-            "vm": _vm(site, node),
+            "vm": root_name(site, node),
             "keeper": (_PROGRAMS / "keep_running.py").read_text(),
         },
     )
@@ -107,12 +107,17 @@ def _vm(site: str, node: Node) -> dict[str, Any]:
     return {
         "cpus": node.cpus,
         "memoryMib": node.memory_mib,
-        "rootDisk": root_name(site, node),
-        "firstBoot": first_boot_name(site, node),
+        "image": node.image.sha256,
+        "rootDiskGib": node.root_disk_gib,
+        "generation": node.generation,
         "accelerator": node.hypervisor.accelerator,
         "interfaces": [
             [each.bridge, each.libvirt_network, mac_address(site, name, each)]
             for name, each in named(node.network).items()
         ],
-        "stylesheet": hashlib.sha256(stylesheet().encode()).hexdigest(),
+        "stylesheet": _digest(stylesheet()),
     }
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from components.edge_node.host_config import SYSCTLS
+from config.versions import FIXED_SYSCTLS
 from lab.hypervisor import inside_command
 from lab.sensors import on_node
 from lab.stacks import Stack
@@ -16,9 +16,9 @@ def stack(request: pytest.FixtureRequest, stacks: dict[str, Stack]) -> Stack:
     return stacks[request.param]
 
 
-@pytest.mark.parametrize("key", SYSCTLS)
+@pytest.mark.parametrize("key", FIXED_SYSCTLS)
 def test_each_sysctl_of_the_seed_is_in_force(stack: Stack, key: str) -> None:
-    assert on_node(stack, f"/sbin/sysctl --values {key}").split() == SYSCTLS[key].split()
+    assert on_node(stack, f"/sbin/sysctl --values {key}").split() == FIXED_SYSCTLS[key].split()
 
 
 def test_fq_paces_the_egress_interface(stack: Stack) -> None:

@@ -39,6 +39,7 @@ def read_facts(asked: dict[str, Any]) -> dict[str, Any]:
         "kernel": output("uname", "-r"),
         "sysctls": {key: sysctl(key) for key in asked["sysctls"]},
         "qdiscs": {interface: root_qdisc(interface) for interface in asked["qdiscs"]},
+        "firewall": input_policy(),
         "dataDiskGib": data_disk_gib(),
         "mounts": {target: mount_source(target) for target in asked["mounts"]},
         "docker": output("docker", "version", "--format", "{{.Server.Version}}"),
@@ -61,6 +62,12 @@ def data_disk_gib() -> int:
     """Size of the data disk, GiB."""
     size = output("blockdev", "--getsize64", DATA_DISK)
     return int(size or 0) >> 30
+
+
+def input_policy() -> str:
+    """What the firewall does with what no rule accepts, or nothing where it is not in force."""
+    listed = json.loads(output("nft", "--json", "list", "chain", "inet", "fjord_edge", "input") or '{"nftables": []}')
+    return "".join(part["chain"]["policy"] for part in listed["nftables"] if "chain" in part)
 
 
 def mount_source(target: str) -> str:
