@@ -117,7 +117,7 @@ def test_the_checks_are_those_that_a_site_may_skip() -> None:
 @pytest.mark.usefixtures("virsh")
 def test_a_check_that_cannot_run_has_failed(tmp_path: Path) -> None:
     found = preflight.result("libvirt", asked(tmp_path))
-    assert (found["passed"], found["found"]) == (False, "virsh:")
+    assert (found["passed"], found["found"]) == (False, "virsh: ")
 
 
 def test_an_image_with_another_checksum_is_refused(tmp_path: Path) -> None:
