@@ -66,7 +66,7 @@ def test_a_node_whose_qemu_is_killed_comes_back_by_itself(hq: Stack) -> None:
     boot = on_node(hq, BOOT_ID)
     os.kill(qemu("hq"), 9)
     assert eventually(lambda: answers(hq) not in ("", boot), 180)
-    assert "done" in on_node(hq, "cloud-init status")
+    assert "done" in on_node(hq, "cloud-init status --wait")
     assert set(hq.preview("--refresh")) == {"same"}
 
 

@@ -49,7 +49,7 @@ def eject_first_boot(domain: str) -> None:
     for line in checked("domblklist", domain, "--details").splitlines():
         words = line.split()
         if len(words) == 4 and words[1] == "cdrom" and words[3] != "-":
-            checked("change-media", domain, words[2], "--eject", "--force", "--live")
+            checked("change-media", domain, words[2], "--eject", "--force", "--live", "--config")
 
 
 def grow(domain: str, path: Path, size: int) -> None:

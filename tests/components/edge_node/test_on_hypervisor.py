@@ -279,7 +279,7 @@ def test_the_first_boot_disk_is_taken_out_once(virsh: Virsh, source: str, ejecte
     virsh.answers("domblklist", DISKS.replace("/srv/oslo-first-boot-1.iso", source))
     virsh.answers("change-media", "")
     after_start.eject_first_boot("oslo")
-    assert ("change-media oslo hdd --eject --force --live" in virsh.asked) is ejected
+    assert ("change-media oslo hdd --eject --force --live --config" in virsh.asked) is ejected
 
 
 # Kept running
