@@ -26,7 +26,7 @@ _FIRST_USER = 1000
 
 _NFTABLES = "/etc/nftables.conf"
 
-#: Puts the files in force: sysctls and queues, firewall, time. Root's own file systems keep a changed key at once.
+#: Puts the files in force: sysctls and queues, firewall, time; sshd reads keys at each login.
 APPLY = (
     f"sudo {PROGRAMS}/tuning && sudo nft --file {_NFTABLES} && sudo systemctl --quiet enable nftables.service && "
     "sudo systemctl restart systemd-timesyncd.service"
@@ -54,7 +54,7 @@ def host_files(node: Node, *, tunnel_port: int, headquarters: IPv4Address | None
             mode=0o600,
             owner=_FIRST_USER,
         ),
-        File(path=_NFTABLES, contents=nftables(tunnel_port=tunnel_port, headquarters=headquarters), mode=0o755),
+        File(path=_NFTABLES, contents=nftables(tunnel_port=tunnel_port, headquarters=headquarters)),
         File(path="/etc/systemd/timesyncd.conf.d/fjord-edge.conf", contents=timesyncd_conf(node.time_servers)),
     ]
 
@@ -77,7 +77,7 @@ def nftables(*, tunnel_port: int, headquarters: IPv4Address | None) -> str:
         f"udp dport {tunnel_port} accept",
     ]
     return (
-        "#!/usr/sbin/nft -f\ntable inet fjord_edge\ndelete table inet fjord_edge\ntable inet fjord_edge {\n"
+        "table inet fjord_edge\ndelete table inet fjord_edge\ntable inet fjord_edge {\n"
         "    chain input {\n        type filter hook input priority filter; policy drop;\n"
         + "".join(f"        {rule}\n" for rule in rules)
         + "    }\n    chain forward {\n        type filter hook forward priority filter - 10; policy accept;\n"

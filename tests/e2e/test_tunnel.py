@@ -2,6 +2,9 @@
 
 import time
 
+import pytest
+
+from lab.console import LabError
 from lab.sensors import on_node
 from lab.stacks import Stack
 from tests.e2e.waiting import eventually
@@ -20,10 +23,18 @@ def test_both_ends_have_had_a_handshake(hq: Stack, oslo: Stack) -> None:
     assert eventually(lambda: handshake_age(hq) < FRESH_SECONDS, 60)
 
 
-def test_each_end_answers_through_the_tunnel(hq: Stack, oslo: Stack) -> None:
-    answer = "timeout 20 bash -c 'head -c 7 < /dev/tcp/{}/22'"
-    assert on_node(oslo, answer.format("10.100.0.1")) == "SSH-2.0"
-    assert on_node(hq, answer.format("10.100.0.2")) == "SSH-2.0"
+ANSWER = "timeout {} bash -c 'head -c 7 < /dev/tcp/{}/22'"
+
+
+def test_headquarters_reaches_a_site_through_the_tunnel(hq: Stack) -> None:
+    assert on_node(hq, ANSWER.format(20, "10.100.0.2")) == "SSH-2.0"
+
+
+def test_nothing_else_comes_out_of_the_tunnel(hq: Stack, oslo: Stack) -> None:
+    with pytest.raises(LabError, match="exited with 124"):
+        on_node(oslo, ANSWER.format(5, "10.100.0.1"))
+    with pytest.raises(LabError, match="exited with 124"):
+        on_node(hq, "timeout 5 bash -c 'head -c 1 < /dev/tcp/10.100.0.2/8883'")
 
 
 def test_the_configuration_is_roots_alone(oslo: Stack) -> None:

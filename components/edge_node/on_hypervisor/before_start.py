@@ -42,8 +42,8 @@ class RefusedError(Exception):
     """Why a node must not or does not go down, and what to do."""
 
 
-def made_of(record: Path) -> dict[str, Any] | None:
-    """What the running domain was made of, written down after its start."""
+def made_of(record: Path) -> str | None:
+    """The root disk of the running domain, written down after its start: another VM has another one."""
     return json.loads(record.read_text()) if record.exists() else None
 
 

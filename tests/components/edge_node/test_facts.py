@@ -52,6 +52,7 @@ def test_the_tuning_that_was_promised_is_asked_for() -> None:
         "qdiscs": {"eth0": "fq", "eth2": "fq"},
         "mounts": {"/srv/fjord-edge": "fjord-data"},
         "firstBoot": "done",
+        "firewall": "drop",
         "dataDiskGib": 8,
     }
 

@@ -174,14 +174,11 @@ def test_what_is_no_block_device_is_no_nvme(source: str) -> None:
 # Before the start
 
 
-RECORD = {"vm": {"cpus": 2}}
-
-
 def replacement(tmp_path: Path, **more: Any) -> dict[str, Any]:
     first_boot, record = tmp_path / "first-boot.iso", tmp_path / "record.json"
     first_boot.touch(0o644)
-    record.write_text(json.dumps({"cpus": 2}))
-    return {"domain": "oslo", "firstBoot": str(first_boot), "record": str(record), "vm": {"cpus": 4}, **more}
+    record.write_text(json.dumps("oslo-root-a.qcow2"))
+    return {"domain": "oslo", "firstBoot": str(first_boot), "record": str(record), "vm": "oslo-root-b.qcow2", **more}
 
 
 @pytest.fixture
@@ -198,7 +195,7 @@ def test_the_first_boot_disk_is_roots_alone(tmp_path: Path, virsh: Virsh) -> Non
 
 
 def test_a_node_of_the_same_hardware_is_left_alone(tmp_path: Path, running: Virsh) -> None:
-    assert before_start.main(replacement(tmp_path, vm={"cpus": 2})) == 0
+    assert before_start.main(replacement(tmp_path, vm="oslo-root-a.qcow2")) == 0
     assert running.asked == ["domstate oslo"]
 
 
