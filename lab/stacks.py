@@ -83,11 +83,16 @@ class Stack:
         Raises:
             LabError: the operation failed.
         """
-        log = LOGS / f"pulumi-{self.name}.log"
+        log = _log(self.name)
         command = self._command(*self._with_config(*words))
         status = stream(command, log=log, prefix=self.name, hide=_WAITING, env=self._environment, cwd=CHECKOUT)
         if status != 0:
             raise LabError(f"pulumi {words[0]} of {self.name} failed", f"Its output is above and in {log}.")
+
+    @property
+    def log(self) -> str:
+        """What the engine said in all operations so far."""
+        return _log(self.name).read_text()
 
     def up(self) -> None:
         """Deploy; nothing is asked, since the lab harms nobody."""
@@ -181,6 +186,10 @@ class Stack:
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(_PASSPHRASE_FILE),
             "SSH_AUTH_SOCK": str(hypervisor.AGENT),
         }
+
+
+def _log(name: str) -> Path:
+    return LOGS / f"pulumi-{name}.log"
 
 
 def existing_stacks() -> list[Stack]:

@@ -54,7 +54,7 @@ MASKED = (
     "getty@tty1.service",
     "systemd-pstore.service",
 )
-ENABLED = ("nftables.service", "fjord-edge-tuning.service", r"srv-fjord\x2dedge.mount")
+ENABLED = ("fjord-edge-tuning.service", r"srv-fjord\x2dedge.mount")
 
 HERE = Path(__file__).parent
 

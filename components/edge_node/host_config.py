@@ -6,7 +6,7 @@ All of it is put in force in place and again at each boot; nothing here replaces
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address
 
-from components._files import PROGRAMS, File
+from components._files import CONFIGURATION, PROGRAMS, File
 from config.site import Node
 from config.versions import FIXED_SYSCTLS
 
@@ -24,13 +24,10 @@ def sysctl_conf(sysctls: Mapping[str, str]) -> str:
 #: cloud-init makes the first user, under the first number that Debian gives to people.
 _FIRST_USER = 1000
 
-_NFTABLES = "/etc/nftables.conf"
+_NFTABLES = f"{CONFIGURATION}/nftables.conf"
 
-#: Puts the files in force: sysctls and queues, firewall, time; sshd reads keys at each login.
-APPLY = (
-    f"sudo {PROGRAMS}/tuning && sudo nft --file {_NFTABLES} && sudo systemctl --quiet enable nftables.service && "
-    "sudo systemctl restart systemd-timesyncd.service"
-)
+#: Puts the files in force: the node image's program does so at each boot too, the time apart; sshd reads keys itself.
+APPLY = f"sudo {PROGRAMS}/tuning && sudo systemctl restart systemd-timesyncd.service"
 
 
 def sysctls(node: Node) -> dict[str, str]:

@@ -77,7 +77,7 @@ def test_the_tuning_queues_fairly_on_each_uplink_of_either_family(
     answers = [f"'{asked}') echo '{json.dumps(answer)}' ;;" for asked, answer in routes.items()]
     script(tmp_path / "ip", 'case "$*" in', *answers, "*) exit 1 ;;", "esac")
     script(tmp_path / "tc", f'echo "$*" >>{tmp_path}/told')
-    for name in ("modprobe", "sysctl"):
+    for name in ("modprobe", "nft", "sysctl"):
         script(tmp_path / name, "true")
     judge("env", f"PATH={tmp_path}:{os.environ['PATH']}", ROOTFS / "usr/local/lib/fjord-edge/tuning")
     told = (tmp_path / "told").read_text().splitlines()
@@ -96,3 +96,10 @@ def test_no_router_adds_an_address_and_no_route_outlives_its_link() -> None:
         "net.ipv4.conf.all.ignore_routes_with_linkdown = 1",
         "net.ipv6.conf.all.ignore_routes_with_linkdown = 1",
     } <= set(settings)
+
+
+def test_the_first_boots_firewall_lets_in_ssh_alone() -> None:
+    rules = (ROOTFS / "etc/fjord-edge/nftables.conf").read_text()
+    judge("unshare", "--map-root-user", "--net", "nft", "--check", "--file", ROOTFS / "etc/fjord-edge/nftables.conf")
+    assert "policy drop;" in rules
+    assert [line.strip() for line in rules.splitlines() if "dport" in line] == ["tcp dport 22 accept"]

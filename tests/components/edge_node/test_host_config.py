@@ -1,0 +1,107 @@
+"""What changes in a node's life, as text."""
+
+import re
+import subprocess
+import sys
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+
+from components.edge_node.host_config import host_files, nftables, sysctl_conf, sysctls, timesyncd_conf
+from config.base import ConfigError
+from config.site import SiteSection
+from config.versions import FIXED_SYSCTLS
+from tests.judges import judge
+from tests.sites import edited, section, site_section
+
+HEADQUARTERS = IPv4Address("10.100.0.1")
+RULES = nftables(tunnel_port=51820, headquarters=HEADQUARTERS)
+
+
+def rules(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if line.startswith("        ") and " hook " not in line]
+
+
+@pytest.mark.parametrize("headquarters", [HEADQUARTERS, None], ids=["site", "hub"])
+def test_nft_reads_the_rules_twice_over(tmp_path: Path, headquarters: IPv4Address | None) -> None:
+    path = tmp_path / "nftables.conf"
+    path.write_text(nftables(tunnel_port=51820, headquarters=headquarters))
+    judge("unshare", "--map-root-user", "--net", "sh", "-c", f"nft --file {path} && nft --file {path}")
+
+
+def test_what_no_rule_accepts_is_dropped() -> None:
+    assert "type filter hook input priority filter; policy drop;" in RULES
+
+
+def test_from_the_tunnel_headquarters_alone_may_log_in() -> None:
+    found = rules(RULES)
+    administration, closed = 'iifname "wg0" ip saddr 10.100.0.1 tcp dport 22 accept', 'iifname "wg0" drop'
+    assert found.index(administration) < found.index(closed) < found.index("tcp dport 22 accept")
+    assert administration not in rules(nftables(tunnel_port=51820, headquarters=None))
+
+
+def test_nothing_new_is_forwarded_out_of_the_tunnel() -> None:
+    forward = rules(RULES.split("chain forward")[1])
+    assert forward == ["ct state established,related accept", 'iifname "wg0" drop']
+
+
+def test_dockers_tables_stay() -> None:
+    assert "flush" not in RULES
+    assert set(re.findall(r"table (\S+ \S+)", RULES)) == {"inet fjord_edge"}
+
+
+def test_a_sites_own_sysctls_come_beside_the_fixed_ones() -> None:
+    node = SiteSection.parse(edited(section("oslo"), "node", "sysctls", value={"vm.swappiness": "10"}), file="").node
+    assert sysctls(node) == {**FIXED_SYSCTLS, "vm.swappiness": "10"}
+    assert sysctl_conf(sysctls(node)).endswith("vm.swappiness = 10\n")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "remedy"),
+    [
+        ("net.core.default_qdisc", "fq_codel", "net.core.default_qdisc is 'fq' at every site; remove it here"),
+        ("swappiness", "10", "String should match pattern"),
+        ("vm.swappiness", "10\nkernel.sysrq = 1", "String should match pattern"),
+        ("dev.raid.speed_limit_max", "1", "String should match pattern"),
+    ],
+)
+def test_a_sysctl_that_a_site_may_not_set_is_told(key: str, value: str, remedy: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(remedy)):
+        SiteSection.parse(edited(section("oslo"), "node", "sysctls", value={key: value}), file="")
+
+
+def test_those_who_may_log_in_are_the_listed_ones_alone() -> None:
+    node = site_section("oslo").node
+    [file] = [file for file in host_files(node, tunnel_port=1, headquarters=None) if "authorized_keys" in file.path]
+    assert file.path == "/home/edge/.ssh/authorized_keys"
+    assert file.contents.splitlines() == list(node.authorized_keys)
+    assert (file.mode, file.owner) == (0o600, 1000)
+
+
+def test_the_time_comes_from_the_sites_servers() -> None:
+    assert timesyncd_conf(["ntp.justervesenet.no", "10.20.0.1"]) == "[Time]\nNTP=ntp.justervesenet.no 10.20.0.1\n"
+
+
+PROGRAM = Path(__file__).parents[3] / "components/edge_node/on_node/before_shutdown.py"
+
+
+@pytest.mark.parametrize(("reason", "regardless", "status"), [("", False, 0), ("busy", False, 1), ("busy", True, 0)])
+def test_a_node_with_a_reason_stays_up_unless_told_otherwise(
+    tmp_path: Path, reason: str, regardless: bool, status: int
+) -> None:
+    folder, mark, log = tmp_path / "programs", tmp_path / "regardless", tmp_path / "log"
+    folder.mkdir()
+    asked = folder / "service"
+    asked.write_text(
+        f'#!/bin/sh\necho $1 >> {log}\n[ $1 = stop ] || [ -z "{reason}" ] || {{ echo {reason} >&2; exit 1; }}\n'
+    )
+    asked.chmod(0o755)
+    if regardless:
+        mark.touch()
+    text = PROGRAM.read_text().replace("/etc/fjord-edge/before-shutdown.d", str(folder))
+    text = text.replace("/run/fjord-edge-shut-down-regardless", str(mark))
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=False)
+    assert done.returncode == status
+    assert log.read_text().split() == (["check"] if status else ["check", "stop"])
+    assert done.stdout.startswith(f"{reason}. Wait until that is over" if status else "")

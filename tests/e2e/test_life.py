@@ -1,0 +1,61 @@
+"""What changes in a node's life changes in place."""
+
+import pytest
+
+from lab import hypervisor
+from lab.console import LabError
+from lab.sensors import on_node
+from lab.stacks import Stack
+from tests.e2e.waiting import eventually
+
+BOOT_ID = "cat /proc/sys/kernel/random/boot_id"
+OTHER_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB other"
+
+
+def test_an_edited_sysctl_and_key_are_in_force_and_replace_no_vm(hq: Stack) -> None:
+    boot, keys = on_node(hq, BOOT_ID), list(hq.site.node.authorized_keys)
+    with (
+        hq.edited("node", "sysctls", value={"vm.swappiness": "7"}),
+        hq.edited("node", "authorizedKeys", value=[*keys, OTHER_KEY]),
+    ):
+        assert set(hq.preview()) == {"same", "update"}
+        hq.up()
+        assert on_node(hq, "/sbin/sysctl --values vm.swappiness").strip() == "7"
+        assert on_node(hq, "cat .ssh/authorized_keys").splitlines() == [*keys, OTHER_KEY]
+        assert set(hq.preview()) == {"same"}
+    hq.up()
+    assert on_node(hq, "cat .ssh/authorized_keys").splitlines() == keys
+    assert on_node(hq, BOOT_ID) == boot
+
+
+def test_a_sysctl_that_is_not_as_asked_fails_the_update_with_both_values(hq: Stack) -> None:
+    # The kernel refuses more than one processor's share here: it says 0 to 200.
+    with hq.edited("node", "sysctls", value={"vm.swappiness": "201"}), pytest.raises(LabError):
+        hq.up()
+    hq.up()
+    assert "vm.swappiness: asked '201', found" in hq.log
+
+
+@pytest.mark.parametrize("port", [111, 8086])
+def test_a_port_that_is_not_served_does_not_answer(oslo: Stack, port: int) -> None:
+    address = oslo.site.node.network.address.ip
+    line = f"timeout 5 bash -c 'exec 3<> /dev/tcp/{address}/{port}'"
+    assert oslo.shell(line).returncode == 124
+
+
+def test_all_is_in_force_after_a_reboot(hq: Stack) -> None:
+    boot = on_node(hq, BOOT_ID)
+    on_node(hq, "sudo systemd-run --quiet --on-active=1 systemctl reboot")
+
+    def booted() -> bool:
+        try:
+            return on_node(hq, BOOT_ID) != boot
+        except LabError:
+            return False
+
+    assert eventually(booted, 180)
+    assert on_node(hq, "cloud-init status --wait").strip().endswith("status: done")
+    assert on_node(hq, "/sbin/sysctl --values net.ipv4.tcp_congestion_control").strip() == "bbr"
+    assert on_node(hq, "/sbin/tc qdisc show dev eth0 root").startswith("qdisc fq ")
+    assert "policy drop" in on_node(hq, "sudo nft list chain inet fjord_edge input")
+    assert hypervisor.answers()
