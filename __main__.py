@@ -52,6 +52,7 @@ if site.iot:
 
 pulumi.export("site", site.name)
 pulumi.export("endpoints", endpoints)
+pulumi.export("hostKey", host_key.public)
 pulumi.export("facts", node.facts)
 pulumi.export("mesh", {"address": mesh.address, "peers": mesh.peers})
 pulumi.export(

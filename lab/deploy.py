@@ -78,6 +78,7 @@ def _overlay_values(image: Path, images: Mapping[str, str]) -> dict[str, str]:
         "node_image": str(image),
         "node_image_sha256": image.with_name(image.name + ".sha256").read_text().split()[0],
         "operator_key": hypervisor.CLIENT_KEY.with_suffix(".pub").read_text().strip(),
+        "time_server": str(hypervisor.ADDRESS),
         "registry": images["mosquitto"].partition("/")[0],
         "registry_authority": hypervisor.REGISTRY_CA.read_text(),
         **images,

@@ -98,10 +98,6 @@ class Stack:
         """Deploy; nothing is asked, since the lab harms nobody."""
         self.run("up", "--yes", "--skip-preview", "--suppress-progress")
 
-    def destroy(self) -> None:
-        """Remove everything but what is protected: the data disk and its pool."""
-        self.run("destroy", "--yes", "--skip-preview", "--exclude-protected", "--suppress-progress")
-
     def preview(self, *words: str, environment: Mapping[str, str] | None = None) -> dict[str, int]:
         """Count the operations that a preview announces, by kind."""
         plan = json.loads(self._capture(*self._with_config("preview", "--json", *words), environment=environment))

@@ -9,12 +9,13 @@ from lab.paths import CHECKOUT
 DOCUMENTS = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
 
 #: What a command begins with; a single word names a program and is no command.
-PROGRAMS = {"make", "openssl", "pulumi", "skopeo", "ssh", "ssh-keyscan"}
+PROGRAMS = {"bin/edge", "make", "openssl", "pulumi", "skopeo", "ssh", "ssh-keyscan"}
 
 _CI = ".ci/run"
 _COPY = "tests/e2e/test_docs.py::test_a_command_does_its_work_in_a_checkout_without_a_lab"
 _LAB = "tests/e2e/test_docs.py::test_a_command_of_the_readme_answers"
 _SITE = "tests/e2e/test_docs.py::test_a_site_of_ones_own_comes_to_its_preview_by_the_readmes_steps"
+_EDGE = "tests/e2e/test_edge.py::test_"
 _ENGINE = "tests/e2e/test_engine.py::test_a_preview_with_refresh_is_empty"
 _UP = "lab/stacks.py::up"
 
@@ -38,13 +39,15 @@ RUN_BY: Mapping[str, str] = {
     "pulumi stack init <site>": _SITE,
     "openssl rand -base64 32 | pulumi config set --secret seed --stack <site>": _SITE,
     "pulumi preview --stack <site>": _SITE,
+    "bin/edge doctor <site>": _EDGE + "doctor_finds_a_hypervisor_that_carries_its_node",
+    "bin/edge status <site>": _EDGE + "status_tells_the_facts_and_that_all_is_well",
+    "bin/edge destroy <site>": "tests/e2e/test_rebuild.py::test_destroy_and_up_bring_every_reading_back",
     "pulumi preview --refresh": _ENGINE,
     "pulumi up": _UP,
     "pulumi up --stack hq": _UP,
     "pulumi up --stack <site>": _UP,
     "pulumi stack output certificateAuthority --stack <site>": _LAB,
     "pulumi destroy --stack <site>": _LAB,
-    "pulumi destroy --exclude-protected --stack <site>": "lab/stacks.py::destroy",
 }
 
 #: What only its maker's site answers, which a test must not ask.

@@ -69,6 +69,11 @@ def before_start(site: str, node: Node) -> str:
     )
 
 
+def shut_down(site: str) -> str:
+    """The program that shuts the guest down in order."""
+    return _program("before_start", {"domain": site}, call="take_down")
+
+
 def after_start(site: str, node: Node) -> str:
     """The program that takes the first-boot disk out, grows the data disk, and keeps the node running."""
     return _program(
@@ -89,9 +94,9 @@ def check_image(site: str, node: Node) -> str:
     return f"echo '{node.image.sha256}  {path}' | sha256sum --check --quiet -"
 
 
-def _program(name: str, asked: Mapping[str, Any]) -> str:
+def _program(name: str, asked: Mapping[str, Any], call: str = "main") -> str:
     source = (_PROGRAMS / f"{name}.py").read_text()
-    return f"{source}\n\nsys.exit(main(json.loads({json.dumps(json.dumps(asked))})))\n"
+    return f"{source}\n\nsys.exit({call}(json.loads({json.dumps(json.dumps(asked))})))\n"
 
 
 def _data_disk(site: str, node: Node) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from lab.paths import CACHE, STATE
 
 SUITE = "bookworm"
 PACKAGES = (
+    "chrony",
     "dnsmasq-base",
     "docker-registry",
     "iproute2",

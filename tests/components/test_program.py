@@ -543,4 +543,4 @@ def test_a_site_tells_where_it_is_reached() -> None:
 def test_headquarters_tells_its_peers() -> None:
     outputs = committed("hq").stack_outputs
     assert outputs["mesh"] == {"address": "10.100.0.1/24", "peers": ["oslo"]}
-    assert set(outputs) == {"site", "endpoints", "facts", "mesh", "nextSteps"}
+    assert set(outputs) == {"site", "endpoints", "hostKey", "facts", "mesh", "nextSteps"}

@@ -19,6 +19,7 @@ VALUES = {
     "node_image_sha256": 64 * "2",
     "operator_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAA lab",
     "registry": "registry.lab:5000",
+    "time_server": "10.20.0.1",
     "registry_authority": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
     "mosquitto": f"registry.lab:5000/mosquitto{DIGEST}",
     "telegraf": f"registry.lab:5000/telegraf{DIGEST}",
@@ -28,6 +29,7 @@ VALUES = {
 EVERYWHERE = {
     "allowPublishedSeed": True,
     "node.authorizedKeys": [VALUES["operator_key"]],
+    "node.timeServers": ["10.20.0.1"],
     "node.hypervisor.accelerator": "qemu",
     "node.hypervisor.knownHosts": "/lab/known_hosts",
     "node.hypervisor.skipChecks": ["kvm", "nvme", "space"],
@@ -110,6 +112,10 @@ def test_in_production_the_hypervisors_host_key_is_committed() -> None:
 
 def test_in_production_no_check_of_the_hypervisor_is_skipped() -> None:
     assert Hypervisor(host="any").skip_checks == ()
+
+
+def test_in_production_the_time_comes_from_norway() -> None:
+    assert Node.model_fields["time_servers"].default == ("ntp.justervesenet.no", "no.pool.ntp.org")
 
 
 def test_in_production_registries_are_the_public_ones() -> None:

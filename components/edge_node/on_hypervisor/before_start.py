@@ -23,17 +23,23 @@ def main(asked: dict[str, Any]) -> int:
     """Shut the domain down if it runs with other hardware than is asked; the status is 1 when it must not go down."""
     Path(asked["firstBoot"]).chmod(0o600)
     domain = asked["domain"]
-    if virsh("domstate", domain).stdout.strip() != "running":
-        print(f"{domain} does not run")
-        return 0
     if made_of(Path(asked["record"])) in (None, asked["vm"]):
         print(f"{domain} stays as it is")
+        return 0
+    return take_down(asked)
+
+
+def take_down(asked: dict[str, Any]) -> int:
+    """Shut the domain down in order, if it runs; the status is 1 when it must not or does not go down."""
+    domain = asked["domain"]
+    if virsh("domstate", domain).stdout.strip() != "running":
+        print(f"{domain} does not run")
         return 0
     try:
         prepare(domain)
         shut_down(domain)
     except RefusedError as refused:
-        print(f"{domain} was not replaced: {refused}", file=sys.stderr)
+        print(f"{domain} was not taken down: {refused}", file=sys.stderr)
         return 1
     return 0
 

@@ -2,16 +2,23 @@
 """Runs on the node: reads back what the kernel really does, compares it with what was asked, prints it as JSON."""
 
 import json
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
+
+FAILED_UNITS = ("systemctl", "list-units", "--failed", "--plain", "--no-legend")
 
 DATA_DISK = "/dev/disk/by-id/virtio-fjord-data"
 
 
 def main(asked_file: str) -> int:
     """Print the facts; each that is not as asked is named on standard error with both values, and the status is 1."""
+    if asked_file == "--live":
+        print(json.dumps(live_facts(), sort_keys=True))
+        return 0
     asked = json.loads(Path(asked_file).read_text())
     found = read_facts(asked)
     print(json.dumps(found, sort_keys=True))
@@ -44,6 +51,21 @@ def read_facts(asked: dict[str, Any]) -> dict[str, Any]:
         "mounts": {target: mount_source(target) for target in asked["mounts"]},
         "docker": output("docker", "version", "--format", "{{.Server.Version}}"),
         "firstBoot": json.loads(output("cloud-init", "status", "--format", "json"))["status"],
+    }
+
+
+def live_facts() -> dict[str, Any]:
+    """Read what varies from one moment to the next, and so is no part of the state."""
+    uptime, load = Path("/proc/uptime").read_text().split()[0], Path("/proc/loadavg").read_text().split()[:3]
+    memory = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    return {
+        "clockSynchronized": output("timedatectl", "show", "--property=NTPSynchronized", "--value") == "yes",
+        "time": int(time.time()),
+        "uptimeSeconds": int(float(uptime)),
+        "load": " ".join(load),
+        "memoryAvailableMib": int(memory["MemAvailable"].split()[0]) >> 10,
+        "freeGib": {path: shutil.disk_usage(path).free >> 30 for path in ("/", "/srv/fjord-edge")},
+        "failedUnits": [line.split()[0] for line in output(*FAILED_UNITS).splitlines()],
     }
 
 

@@ -1,0 +1,37 @@
+"""Take a site's node down in order and remove it; the data disk and its pool stay for the next `pulumi up`."""
+
+import argparse
+import subprocess
+import sys
+
+from components.edge_node.hypervisor import data_name, pool_path, shut_down
+from config.loader import CHECKOUT
+from edge.site import EdgeError, Site
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What it understands beside the site."""
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument("--force", action="store_true", help="also when the node has a reason to stay up, or is dead")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Ask, shut down, destroy; the status is 2 when it was not confirmed."""
+    site = Site.of(arguments)
+    kept = f"{pool_path(site.name, site.section.node)}/{data_name(site.name)}"
+    print(f"The node of {site.name} goes, with its containers. Its data disk {kept} stays.")
+    if not arguments.yes and not _confirmed(site.name):
+        print("edge: nothing was done", file=sys.stderr)
+        return 2
+    done = site.on_hypervisor("python3", "-", stdin=shut_down(site.name))
+    if done.returncode != 0 and not arguments.force:
+        raise EdgeError(f"{done.stderr.strip()} To pull the plug instead: edge destroy --force {site.name}")
+    command = ["pulumi", "destroy", "--yes", "--skip-preview", "--exclude-protected", "--stack", site.name]
+    return subprocess.run([*command, "--config-file", str(site.config_file)], cwd=CHECKOUT, check=False).returncode
+
+
+def _confirmed(site: str) -> bool:
+    if not sys.stdin.isatty():
+        print("edge: there is nobody to ask; --yes goes on", file=sys.stderr)
+        return False
+    return input(f"Type {site} to go on: ") == site

@@ -1,0 +1,117 @@
+"""A site as the edge command sees it: its stack file, its state's outputs, and SSH to its hypervisor and its node."""
+
+import argparse
+import json
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from config.base import ConfigError, Mistake
+from config.loader import CHECKOUT, PROJECT
+from config.site import SiteSection
+
+#: A node under load answers in seconds; a program on it may wait for a VM that shuts down.
+CONNECT_SECONDS = 15
+LIMIT_SECONDS = 600
+
+
+class EdgeError(Exception):
+    """What could not be done, and what to do."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """One site, as its stack file says it."""
+
+    name: str
+    section: SiteSection
+    config_file: Path
+
+    @classmethod
+    def of(cls, arguments: argparse.Namespace) -> "Site":
+        """Read the stack file; neither the seed nor the state is needed.
+
+        Raises:
+            ConfigError: what is wrong in the file.
+        """
+        path = arguments.config_file or CHECKOUT / f"Pulumi.{arguments.site}.yaml"
+        key = f"{PROJECT}:site"
+        if not path.is_file():
+            raise ConfigError(Mistake(path.name, "", "", "there is no such stack file; see Pulumi.oslo.yaml"))
+        content = (yaml.safe_load(path.read_text()) or {}).get("config", {}).get(key)
+        if not isinstance(content, dict):
+            raise ConfigError(Mistake(path.name, key, "", "this section is missing; see Pulumi.oslo.yaml"))
+        return cls(arguments.site, SiteSection.parse(content, file=path.name, root=key), path)
+
+    @cached_property
+    def outputs(self) -> dict[str, Any]:
+        """The stack's outputs, as of the last update.
+
+        Raises:
+            EdgeError: the backend does not answer, or knows no such stack.
+        """
+        done = run(["pulumi", "stack", "output", "--json", "--stack", self.name])
+        if done.returncode != 0:
+            raise EdgeError(f"pulumi stack output of {self.name}: {done.stderr.strip()}")
+        outputs: dict[str, Any] = json.loads(done.stdout)
+        return outputs
+
+    def on_hypervisor(self, *words: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
+        """Run a command on the hypervisor, as root."""
+        host = self.section.node.hypervisor
+        key = ["-i", str(CHECKOUT / Path(host.key_file).expanduser())] if host.key_file else []
+        known_hosts = CHECKOUT / host.known_hosts
+        root = [] if host.user == "root" else ["sudo", "-n"]
+        return run(["ssh", *key, *_ssh(known_hosts), f"{host.user}@{host.host}", *root, *words], stdin=stdin)
+
+    def on_node(self, command: str) -> "subprocess.CompletedProcess[str]":
+        """Run a shell command on the node; its host key is the one of the last update."""
+        node = self.section.node
+        address = str(node.network.address.ip)
+        with tempfile.NamedTemporaryFile("w") as known_hosts:
+            known_hosts.write(f"{address} {self.outputs['hostKey']}\n")
+            known_hosts.flush()
+            return run(["ssh", *_ssh(Path(known_hosts.name)), f"{node.user}@{address}", command])
+
+
+def run(words: Sequence[str], *, stdin: str = "") -> "subprocess.CompletedProcess[str]":
+    """Run a program here, in the checkout.
+
+    Raises:
+        EdgeError: there is no such program, or it does not end.
+    """
+    try:
+        return subprocess.run(
+            words, input=stdin, cwd=CHECKOUT, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False
+        )
+    except FileNotFoundError:
+        raise EdgeError(f"{words[0]} is not installed; README.md says what a site needs") from None
+    except subprocess.TimeoutExpired:
+        raise EdgeError(f"{words[0]} did not end within {LIMIT_SECONDS} s; look at what it waits for") from None
+
+
+def _ssh(known_hosts: Path) -> list[str]:
+    options = {
+        "BatchMode": "yes",
+        "ConnectTimeout": str(CONNECT_SECONDS),
+        "StrictHostKeyChecking": "yes",
+        "UserKnownHostsFile": str(known_hosts),
+        "GlobalKnownHostsFile": "none",
+        "LogLevel": "ERROR",
+    }
+    return [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
+
+
+def table(rows: Sequence[Sequence[object]]) -> str:
+    """Rows of text in columns."""
+    texts = [[str(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in texts
+    )

@@ -1,0 +1,201 @@
+"""The edge command, on programs that answer as told and remember what they were asked."""
+
+import io
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from config.loader import PROJECT
+from edge.__main__ import main, parser
+from lab.paths import CHECKOUT
+from tests.sites import section
+
+CHECKS = [
+    {"name": "kvm", "passed": None, "found": "skipped by skipChecks", "remedy": ""},
+    {"name": "libvirt", "passed": True, "found": "libvirt 9.0.0", "remedy": ""},
+]
+FAILED = {"name": "network", "passed": False, "found": "no bridge br0", "remedy": "make it, or name another"}
+LIVE = {"clockSynchronized": True, "failedUnits": [], "load": "0.1 0.1 0.1", "freeGib": {"/": 5}}
+CONTAINER = {"Names": "telegraf", "Status": "Up 2 hours (healthy)", "Image": "any"}
+OUTPUTS = {"hostKey": "ecdsa-sha2-nistp256 AAAA", "facts": {"kernel": "6.1.0", "qdiscs": {"eth0": "fq"}}}
+
+
+class World:
+    """What `ssh` and `pulumi` answer, and what they were asked."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in ("ssh", "pulumi"):
+            program = folder / name
+            program.write_text(
+                f"#!/bin/sh\nprintf '%s\\n' \"{name} $*\" >> {folder}/asked\ncat > {folder}/stdin-{name}\n"
+                f"cat {folder}/answer-{name}\nexit $(cat {folder}/status-{name})\n"
+            )
+            program.chmod(0o755)
+            self.answer(name, "")
+        self.answer("pulumi", json.dumps(OUTPUTS))
+
+    def answer(self, name: str, text: str, status: int = 0) -> None:
+        (self.folder / f"answer-{name}").write_text(text)
+        (self.folder / f"status-{name}").write_text(str(status))
+
+    @property
+    def asked(self) -> list[str]:
+        path = self.folder / "asked"
+        return path.read_text().splitlines() if path.exists() else []
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    return World(tmp_path)
+
+
+@pytest.fixture
+def stack_file(tmp_path: Path) -> str:
+    path = tmp_path / "Pulumi.oslo.yaml"
+    path.write_text(yaml.safe_dump({"config": {f"{PROJECT}:site": section("oslo")}}))
+    return f"--config-file={path}"
+
+
+def test_doctor_prints_every_check_and_is_content(
+    world: World, stack_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.answer("ssh", json.dumps(CHECKS))
+    assert main(["doctor", "oslo", stack_file]) == 0
+    assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()] == [
+        ["kvm", "skipped"],
+        ["libvirt", "ok"],
+    ]
+
+
+def test_doctor_fails_with_a_check_and_tells_the_remedy(
+    world: World, stack_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.answer("ssh", json.dumps([*CHECKS, FAILED]), status=1)
+    assert main(["doctor", "oslo", stack_file]) == 1
+    assert "network  FAILED   no bridge br0          make it, or name another" in capsys.readouterr().out
+    assert main(["doctor", "oslo", "--json", stack_file]) == 1
+    assert json.loads(capsys.readouterr().out)[-1] == FAILED
+
+
+def test_the_hypervisors_host_key_is_pinned_and_the_program_travels_by_stdin(world: World, stack_file: str) -> None:
+    world.answer("ssh", json.dumps(CHECKS))
+    main(["doctor", "oslo", stack_file])
+    [asked] = world.asked
+    assert f"-o UserKnownHostsFile={CHECKOUT}/tests/known_hosts " in asked
+    assert "-o StrictHostKeyChecking=yes" in asked
+    assert asked.endswith("root@10.20.0.1 python3 -")
+    assert "def preflight" not in asked
+    assert "CHECKS" in (world.folder / "stdin-ssh").read_text()
+
+
+def test_a_hypervisor_that_does_not_answer_is_told(
+    world: World, stack_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.answer("ssh", "", status=255)
+    assert main(["doctor", "oslo", stack_file]) == 1
+    assert capsys.readouterr().err.startswith("edge: the hypervisor 10.20.0.1 did not answer")
+
+
+def test_a_site_without_a_stack_file_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "atlantis"]) == 1
+    assert capsys.readouterr().err == "edge: Pulumi.atlantis.yaml: there is no such stack file; see Pulumi.oslo.yaml\n"
+
+
+def node_says(world: World, **live: Any) -> None:
+    world.answer("ssh", json.dumps(LIVE | live) + "\n" + json.dumps(CONTAINER) + "\n")
+
+
+def test_status_shows_the_last_facts_and_what_the_node_says_now(
+    world: World, stack_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    node_says(world)
+    assert main(["status", "oslo", stack_file]) == 0
+    printed = capsys.readouterr().out
+    assert "asked and found  qdiscs eth0        fq" in printed
+    assert "now              freeGib /          5" in printed
+    assert "container  telegraf  Up 2 hours (healthy)" in printed
+    assert printed.endswith("all is well\n")
+
+
+@pytest.mark.parametrize(
+    ("live", "problem"),
+    [
+        (
+            {"failedUnits": ["docker.service"]},
+            "docker.service has failed; look at its log: journalctl --unit docker.service",
+        ),
+        ({"clockSynchronized": False}, "the clock is not synchronised; *"),
+    ],
+)
+def test_status_names_what_is_not_well(
+    world: World, stack_file: str, capsys: pytest.CaptureFixture[str], live: dict[str, Any], problem: str
+) -> None:
+    node_says(world, **live)
+    assert main(["status", "oslo", "--json", stack_file]) == 1
+    [told] = json.loads(capsys.readouterr().out)["problems"]
+    assert told.startswith(problem.removesuffix("*"))
+
+
+def test_a_node_that_does_not_answer_shows_its_last_facts(
+    world: World, stack_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.answer("ssh", "", status=255)
+    assert main(["status", "oslo", stack_file]) == 1
+    printed = capsys.readouterr().out
+    assert "kernel" in printed
+    assert "PROBLEM: the node does not answer" in printed
+
+
+def test_destroy_asks_and_without_anybody_to_ask_does_nothing(
+    world: World, stack_file: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    assert main(["destroy", "oslo", stack_file]) == 2
+    assert world.asked == []
+    assert "Its data disk /srv/nvme/fjord-edge/oslo/oslo-data.qcow2 stays." in capsys.readouterr().out
+
+
+def test_destroy_shuts_down_first_and_keeps_what_is_protected(world: World, stack_file: str) -> None:
+    assert main(["destroy", "oslo", "--yes", stack_file]) == 0
+    shut_down, destroyed = world.asked
+    assert shut_down.startswith("ssh ")
+    assert "sys.exit(take_down(" in (world.folder / "stdin-ssh").read_text()
+    assert destroyed.startswith("pulumi destroy --yes --skip-preview --exclude-protected --stack oslo ")
+
+
+def test_destroy_stops_at_a_node_that_has_a_reason_to_stay_up(
+    world: World, stack_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.answer("ssh", "", status=1)
+    assert main(["destroy", "oslo", "--yes", stack_file]) == 1
+    assert not [asked for asked in world.asked if asked.startswith("pulumi")]
+    assert "edge destroy --force oslo" in capsys.readouterr().err
+    assert main(["destroy", "oslo", "--yes", "--force", stack_file]) == 0
+
+
+@pytest.mark.parametrize("words", [[], ["no-such-subcommand", "oslo"], ["doctor"]])
+def test_wrong_use_exits_with_2(words: list[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        parser().parse_args(words)
+    assert stopped.value.code == 2
+
+
+def test_the_command_runs_from_wherever_it_is_called(tmp_path: Path) -> None:
+    done = subprocess.run([CHECKOUT / "bin/edge", "--help"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert {"doctor", "status", "destroy"} < set(done.stdout.split())
+
+
+def test_without_an_environment_the_command_says_how_to_make_one(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    shutil.copy(CHECKOUT / "bin/edge", tmp_path / "bin/edge")
+    done = subprocess.run([tmp_path / "bin/edge", "--help"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.endswith(".venv is missing; make check makes it\n")
