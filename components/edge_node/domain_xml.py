@@ -10,8 +10,9 @@ _DATA_DISK_TARGET = "vdb"
 def stylesheet() -> str:
     """Render the XSLT.
 
-    Disks bypass the host's page cache, use io_uring on an I/O thread of their own and pass discards down; the data
-    disk carries its serial. Graphics go, since nobody looks, and the memory balloon, since a node's memory is its own.
+    Disks and interfaces have a queue for each virtual CPU; under KVM the host's kernel serves the interfaces' queues.
+    Disks bypass the host's page cache, use io_uring on an I/O thread of their own and pass discards down; the data disk
+    carries its serial. Graphics go, since nobody looks, and the memory balloon, since a node's memory is its own.
     """
     return f"""\
 <?xml version="1.0"?>
@@ -35,7 +36,21 @@ def stylesheet() -> str:
   </xsl:template>
   <xsl:template match="/domain/devices/graphics|/domain/devices/memballoon"/>
   <xsl:template match="/domain/devices/disk[@device='disk']/driver">
-    <driver name="qemu" type="{{@type}}" cache="none" io="io_uring" discard="unmap" iothread="1"/>
+    <driver name="qemu" type="{{@type}}" cache="none" io="io_uring" discard="unmap" iothread="1"
+            queues="{{/domain/vcpu}}"/>
+  </xsl:template>
+  <xsl:template match="/domain/devices/interface">
+    <xsl:copy>
+      <xsl:apply-templates select="node()|@*"/>
+      <driver queues="{{/domain/vcpu}}">
+        <xsl:attribute name="name">
+          <xsl:choose>
+            <xsl:when test="/domain/@type='kvm'">vhost</xsl:when>
+            <xsl:otherwise>qemu</xsl:otherwise>
+          </xsl:choose>
+        </xsl:attribute>
+      </driver>
+    </xsl:copy>
   </xsl:template>
   <xsl:template match="/domain/devices/disk[target/@dev='{_DATA_DISK_TARGET}']">
     <xsl:copy>

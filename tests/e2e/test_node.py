@@ -43,9 +43,16 @@ def test_disks_are_as_asked_in_the_live_domain(stack: Stack) -> None:
     root, data = domain.findall("devices/disk[@device='disk']")
     for driver in (*root.findall("driver"), *data.findall("driver")):
         asked = {"cache": "none", "io": "io_uring", "discard": "unmap", "iothread": "1", "type": "qcow2"}
+        asked["queues"] = domain.findtext("vcpu") or ""
         assert asked.items() <= driver.attrib.items()
     assert [layer.attrib["type"] for layer in root.findall("backingStore/format")] == ["qcow2"]
     assert data.findtext("serial") == "fjord-data"
+    for interface in domain.findall("devices/interface"):
+        found = interface.find("driver")
+        # libvirt leaves a single queue unsaid.
+        assert found is not None
+        assert found.get("queues", "1") == domain.findtext("vcpu")
+    assert [balloon.get("model") for balloon in domain.findall("devices/memballoon")] == ["none"]
 
 
 def test_cloud_init_ended_without_a_complaint(stack: Stack) -> None:

@@ -61,6 +61,7 @@ FROM_THE_PROVIDER = """\
 """
 
 FAST = {"name": "qemu", "type": "qcow2", "cache": "none", "io": "io_uring", "discard": "unmap", "iothread": "1"}
+FAST |= {"queues": "2"}
 
 
 def transformed(folder: Path, xml: str = FROM_THE_PROVIDER) -> ET.Element:
@@ -86,6 +87,12 @@ def canonical(element: ET.Element) -> str:
 @pytest.mark.parametrize("target", ["vda", "vdb"])
 def test_a_disk_bypasses_the_hosts_cache_on_an_io_thread_and_passes_discards(tmp_path: Path, target: str) -> None:
     assert one(disk(transformed(tmp_path), target), "driver").attrib == FAST
+
+
+@pytest.mark.parametrize(("accelerator", "name"), [("kvm", "vhost"), ("qemu", "qemu")])
+def test_an_interface_has_a_queue_for_each_cpu(tmp_path: Path, accelerator: str, name: str) -> None:
+    xml = FROM_THE_PROVIDER.replace('<domain type="kvm">', f'<domain type="{accelerator}">').replace(">2<", ">4<")
+    assert one(transformed(tmp_path, xml), "devices/interface/driver").attrib == {"name": name, "queues": "4"}
 
 
 def test_a_disks_format_stays(tmp_path: Path) -> None:
@@ -120,6 +127,7 @@ def test_all_else_stays(tmp_path: Path) -> None:
     devices = one(domain, "devices")
     domain.remove(one(domain, "iothreads"))
     devices.remove(one(devices, "memballoon"))
+    one(devices, "interface").remove(one(devices, "interface/driver"))
     disk(domain, "vdb").remove(one(disk(domain, "vdb"), "serial"))
     for target in ("vda", "vdb"):
         driver = one(disk(domain, target), "driver")

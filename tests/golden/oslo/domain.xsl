@@ -19,7 +19,21 @@
   </xsl:template>
   <xsl:template match="/domain/devices/graphics|/domain/devices/memballoon"/>
   <xsl:template match="/domain/devices/disk[@device='disk']/driver">
-    <driver name="qemu" type="{@type}" cache="none" io="io_uring" discard="unmap" iothread="1"/>
+    <driver name="qemu" type="{@type}" cache="none" io="io_uring" discard="unmap" iothread="1"
+            queues="{/domain/vcpu}"/>
+  </xsl:template>
+  <xsl:template match="/domain/devices/interface">
+    <xsl:copy>
+      <xsl:apply-templates select="node()|@*"/>
+      <driver queues="{/domain/vcpu}">
+        <xsl:attribute name="name">
+          <xsl:choose>
+            <xsl:when test="/domain/@type='kvm'">vhost</xsl:when>
+            <xsl:otherwise>qemu</xsl:otherwise>
+          </xsl:choose>
+        </xsl:attribute>
+      </driver>
+    </xsl:copy>
   </xsl:template>
   <xsl:template match="/domain/devices/disk[target/@dev='vdb']">
     <xsl:copy>
