@@ -16,8 +16,8 @@ CONFIGURATION = "/etc/fjord-edge"
 #: Where the programs that run on the node lie.
 PROGRAMS = "/usr/local/lib/fjord-edge"
 
-#: Unpacks `archive` from standard input; directories that are there keep their owner and mode.
-UNPACK = "base64 --decode | sudo tar --extract --preserve-permissions --no-overwrite-dir --directory /"
+#: Unpacks `archive` from standard input, then runs its one argument; see node_image/rootfs.
+INSTALL = f"sudo {PROGRAMS}/install-files"
 
 
 @dataclass(frozen=True, kw_only=True)

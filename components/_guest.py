@@ -1,5 +1,6 @@
 """A node as the other components see it: where to log in, what it lives and dies with, how to bring files onto it."""
 
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pulumi
 from pulumi_command import remote
 
-from components._files import UNPACK, Directory, File, archive
+from components._files import INSTALL, Directory, File, archive
 from components._options import child_options
 
 
@@ -54,14 +55,14 @@ class Guest:
         Args:
             name: the resource's name.
             entries: what to bring; it travels on standard input and stays secret in the state.
-            then: an idempotent shell command without secrets.
+            then: an idempotent shell command without secrets, run as root; when it fails, the files are put back.
             parent: the component.
             depends_on: what must be there before.
         """
         return remote.Command(
             name,
             connection=self.connection,
-            create=f"{UNPACK} && {then}",
+            create=f"{INSTALL} {shlex.quote(then)}",
             stdin=pulumi.Output.secret(archive(entries)),
             logging=remote.Logging.NONE,
             add_previous_output_in_env=False,

@@ -27,7 +27,7 @@ _FIRST_USER = 1000
 _NFTABLES = f"{CONFIGURATION}/nftables.conf"
 
 #: Puts the files in force: the node image's program does so at each boot too, the time apart; sshd reads keys itself.
-APPLY = f"sudo {PROGRAMS}/tuning && sudo systemctl restart systemd-timesyncd.service"
+APPLY = f"{PROGRAMS}/tuning && systemctl restart systemd-timesyncd.service"
 
 
 def sysctls(node: Node) -> dict[str, str]:

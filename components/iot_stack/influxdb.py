@@ -12,7 +12,7 @@ _USERS_PROGRAM = f"{PROGRAMS}/influxdb-users"
 _USERS_FILE = f"{CONFIGURATION}/influxdb-users.json"
 
 #: Brings database and users to what the file says; idempotent.
-APPLY_USERS = f"sudo {_USERS_PROGRAM} {_USERS_FILE}"
+APPLY_USERS = f"{_USERS_PROGRAM} {_USERS_FILE}"
 
 INFLUXDB_CONF = f"""\
 reporting-disabled = true

@@ -54,14 +54,14 @@ def apply_command(address: IPv4Interface, peers: Sequence[Peer]) -> str:
     """
     routes = [network for peer in peers for network in peer.allowed_ips if not _on_link(network, address)]
     in_place = [
-        f"sudo ip address replace {address} dev {INTERFACE}",
-        f"sudo bash -c 'wg syncconf {INTERFACE} <(wg-quick strip {INTERFACE})'",
-        *(f"sudo ip route replace {network} dev {INTERFACE}" for network in routes),
+        f"ip address replace {address} dev {INTERFACE}",
+        f"bash -c 'wg syncconf {INTERFACE} <(wg-quick strip {INTERFACE})'",
+        *(f"ip route replace {network} dev {INTERFACE}" for network in routes),
     ]
     return (
-        f"sudo systemctl daemon-reload && sudo systemctl --quiet enable {_UNIT} && "
+        f"systemctl daemon-reload && systemctl --quiet enable {_UNIT} && "
         f"if ip link show {INTERFACE} > /dev/null 2>&1; then {' && '.join(in_place)}; "
-        f"else sudo systemctl start --no-block {_UNIT}; fi"
+        f"else systemctl start --no-block {_UNIT}; fi"
     )
 
 

@@ -1,5 +1,6 @@
 import json
 import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -103,3 +104,16 @@ def test_the_first_boots_firewall_lets_in_ssh_alone() -> None:
     judge("unshare", "--map-root-user", "--net", "nft", "--check", "--file", ROOTFS / "etc/fjord-edge/nftables.conf")
     assert "policy drop;" in rules
     assert [line.strip() for line in rules.splitlines() if "dport" in line] == ["tcp dport 22 accept"]
+
+
+def test_tuning_goes_on_after_a_sysctl_that_the_kernel_refuses(tmp_path: Path) -> None:
+    for name, line in {"sysctl": "exit 1", "nft": "", "modprobe": "", "tc": "", "ip": "", "jq": "echo eth0"}.items():
+        program = tmp_path / name
+        program.write_text(f'#!/bin/sh\ncat >/dev/null </dev/null\necho "{name} $*" >>{tmp_path}/log\n{line}\n')
+        program.chmod(0o755)
+    tuning = ROOTFS / "usr/local/lib/fjord-edge/tuning"
+    done = subprocess.run(["sh", tuning], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, check=False)
+    called = [line.split()[0] for line in (tmp_path / "log").read_text().splitlines()]
+    assert done.returncode == 1
+    assert called[:3] == ["nft", "modprobe", "sysctl"]
+    assert called[-1] == "tc"

@@ -123,12 +123,12 @@ def test_the_private_key_is_roots_alone() -> None:
 
 def test_a_tunnel_that_is_up_is_changed_in_place() -> None:
     assert apply_command(ADDRESS, [HUB]) == (
-        "sudo systemctl daemon-reload && sudo systemctl --quiet enable wg-quick@wg0.service && "
+        "systemctl daemon-reload && systemctl --quiet enable wg-quick@wg0.service && "
         "if ip link show wg0 > /dev/null 2>&1; then "
-        "sudo ip address replace 10.100.0.2/24 dev wg0 && "
-        "sudo bash -c 'wg syncconf wg0 <(wg-quick strip wg0)' && "
-        "sudo ip route replace 10.50.0.0/16 dev wg0; "
-        "else sudo systemctl start --no-block wg-quick@wg0.service; fi"
+        "ip address replace 10.100.0.2/24 dev wg0 && "
+        "bash -c 'wg syncconf wg0 <(wg-quick strip wg0)' && "
+        "ip route replace 10.50.0.0/16 dev wg0; "
+        "else systemctl start --no-block wg-quick@wg0.service; fi"
     )
 
 
