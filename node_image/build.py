@@ -34,10 +34,12 @@ PACKAGES = (
     "openssh-server",
     "procps",
     "qemu-guest-agent",
+    "restic",
     "sudo",
     "systemd-sysv",
     "systemd-timesyncd",
     "udev",
+    "unattended-upgrades",
     "wireguard-tools",
 )
 
@@ -53,8 +55,9 @@ MASKED = (
     "e2scrub_reap.service",
     "getty@tty1.service",
     "systemd-pstore.service",
+    "unattended-upgrades.service",  # waits for a shutdown; ours reboots after the upgrades
 )
-ENABLED = ("fjord-edge-tuning.service", r"srv-fjord\x2dedge.mount")
+ENABLED = ("fjord-edge-tuning.service", "fjord-edge-upgrades.timer", r"srv-fjord\x2dedge.mount")
 
 HERE = Path(__file__).parent
 
@@ -95,6 +98,8 @@ def _hooks(files: Path) -> list[str]:
         f"--essential-hook=tar-in {files} /",
         in_node("systemctl", "--quiet", "mask", *MASKED),
         in_node("systemctl", "--quiet", "enable", *ENABLED),
+        # Debian's own archive, wherever this build's packages came from.
+        in_node("mv", "/etc/apt/sources.list.debian", "/etc/apt/sources.list"),
         # What one machine must not share with another.
         in_node(
             "sh",

@@ -1,6 +1,5 @@
 import json
 import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,8 @@ def test_programs_are_executable_and_nothing_else_is(folder: Path) -> None:
 
 def test_every_enabled_unit_is_ours_and_says_when_it_starts() -> None:
     for unit in ENABLED:
-        assert "WantedBy=multi-user.target" in (UNITS / unit).read_text()
+        target = "timers.target" if unit.endswith(".timer") else "multi-user.target"
+        assert f"WantedBy={target}" in (UNITS / unit).read_text()
 
 
 def test_every_program_that_a_unit_starts_is_there() -> None:
@@ -107,13 +107,42 @@ def test_the_first_boots_firewall_lets_in_ssh_alone() -> None:
 
 
 def test_tuning_goes_on_after_a_sysctl_that_the_kernel_refuses(tmp_path: Path) -> None:
-    for name, line in {"sysctl": "exit 1", "nft": "", "modprobe": "", "tc": "", "ip": "", "jq": "echo eth0"}.items():
-        program = tmp_path / name
-        program.write_text(f'#!/bin/sh\ncat >/dev/null </dev/null\necho "{name} $*" >>{tmp_path}/log\n{line}\n')
-        program.chmod(0o755)
+    for name, line in {"sysctl": "exit 1", "nft": "", "modprobe": "", "tc": "", "ip": "echo '[]'"}.items():
+        script(tmp_path / name, f"echo {name} >>{tmp_path}/called", line)
     tuning = ROOTFS / "usr/local/lib/fjord-edge/tuning"
-    done = subprocess.run(["sh", tuning], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, check=False)
-    called = [line.split()[0] for line in (tmp_path / "log").read_text().splitlines()]
-    assert done.returncode == 1
-    assert called[:3] == ["nft", "modprobe", "sysctl"]
-    assert called[-1] == "tc"
+    judge("env", f"PATH={tmp_path}:{os.environ['PATH']}", tuning, expected_status=1)
+    assert (tmp_path / "called").read_text().split() == ["nft", "modprobe", "sysctl", "ip", "ip", "tc"]
+
+
+def test_only_security_upgrades_are_installed_and_nothing_reboots_on_its_own() -> None:
+    settings = (ROOTFS / "etc/apt/apt.conf.d/60fjord-edge").read_text()
+    assert "#clear Unattended-Upgrade::Origins-Pattern;" in settings
+    assert settings.count("origin=") == settings.count("-security,") == 1
+    assert 'Unattended-Upgrade::Automatic-Reboot "false";' in settings
+
+
+def test_upgrades_come_from_debian() -> None:
+    for line in (ROOTFS / "etc/apt/sources.list.debian").read_text().splitlines():
+        assert line.split()[1].startswith(("http://deb.debian.org/", "http://security.debian.org/"))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "reasons", "called"),
+    [
+        (False, False, ["apt-get", "unattended-upgrade"]),
+        (True, False, ["apt-get", "unattended-upgrade", "before-shutdown", "systemctl"]),
+        (True, True, ["apt-get", "unattended-upgrade", "before-shutdown"]),
+    ],
+)
+def test_an_upgrade_reboots_a_node_that_has_no_reason_to_stay_up(
+    tmp_path: Path, wanted: bool, reasons: bool, called: list[str]
+) -> None:
+    for name in ("apt-get", "unattended-upgrade", "systemctl"):
+        script(tmp_path / name, f"echo {name} >>{tmp_path}/called")
+    script(tmp_path / "before-shutdown", f"echo before-shutdown >>{tmp_path}/called", f"exit {int(reasons)}")
+    if wanted:
+        (tmp_path / "reboot-required").touch()
+    program = (ROOTFS / "usr/local/lib/fjord-edge/upgrades").read_text()
+    here = program.replace("/run/", f"{tmp_path}/").replace("/usr/local/lib/fjord-edge/", f"{tmp_path}/")
+    judge("env", f"PATH={tmp_path}:{os.environ['PATH']}", "sh", "-c", here, expected_status=int(reasons))
+    assert (tmp_path / "called").read_text().split() == called
