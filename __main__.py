@@ -10,7 +10,7 @@ from config import derive
 from config.loader import load_site
 
 site = load_site()
-host_key = derive.ssh_host_key(site.seed, site.name, site.epochs.ssh_host)
+host_key = derive.ssh_host_key(site.seed, site.name, site.node.generation)
 
 node = EdgeNode(
     site.name,

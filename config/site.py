@@ -192,11 +192,22 @@ class TrustedRegistry(Model):
     """The authority's certificate, PEM."""
 
 
+class UpgradeWindow(Model):
+    """The hours in which a site can do without its node for a minute."""
+
+    day: Literal["daily", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"] = "daily"
+    """Day of the week, or every day."""
+    start: Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")] = "02:00"
+    """Beginning, UTC."""
+    minutes: int = Field(default=120, ge=30, le=720)
+    """Length; what is not installed by then waits for the next window."""
+
+
 class Node(Model):
     """The guest: `EdgeNode`."""
 
     generation: int = Field(default=1, ge=1)
-    """Raise it to replace the VM with what its first boot reads; the data disk stays."""
+    """Raise it to replace the VM with what its first boot reads and another SSH host key; the data disk stays."""
     cpus: int = Field(ge=1, le=64)
     """Virtual CPUs."""
     memory_mib: int = Field(ge=768)
@@ -217,6 +228,8 @@ class Node(Model):
     """Public SSH keys of those who may log in."""
     sysctls: dict[SysctlKey, SysctlValue] = Field(default_factory=dict)
     """Further sysctls by their name; the fixed ones cannot be changed."""
+    upgrade_window: UpgradeWindow = UpgradeWindow()
+    """When security upgrades are installed, and the node reboots where they ask for it."""
     time_servers: tuple[HostName, ...] = Field(default=("ntp.justervesenet.no", "no.pool.ntp.org"), min_length=1)
     """NTP servers."""
     registries: tuple[TrustedRegistry, ...] = ()
@@ -248,8 +261,6 @@ class Epochs(Model):
     """Tunnel key."""
     identity: Epoch = 1
     """Key for secrets shared with headquarters."""
-    ssh_host: Epoch = 1
-    """The node's SSH host key."""
     mqtt_authority: Epoch = 1
     """The site's certificate authority."""
     mqtt_server: Epoch = 1

@@ -48,6 +48,8 @@ def _problems(live: dict[str, Any] | None, containers: list[tuple[str, str]], sa
             yield f"{name} is {state}; look at its log: docker logs {name}"
     for unit in live["failedUnits"]:
         yield f"{unit} has failed; look at its log: journalctl --unit {unit}"
+    if live["rebootRequired"]:
+        yield "upgrades wait for a reboot, which the node put off; look why: journalctl --unit fjord-edge-upgrades"
     if not live["clockSynchronized"]:
         yield "the clock is not synchronised; see that a time server of node.timeServers answers"
 

@@ -141,7 +141,7 @@ def on_node(stack: Stack, command: str, *, stdin: str = "", address: IPv4Address
     """
     node = stack.site.node
     host = str(address or node.network.address.ip)
-    host_key = derive.ssh_host_key(stack.seed, stack.name, stack.site.epochs.ssh_host).public
+    host_key = derive.ssh_host_key(stack.seed, stack.name, stack.site.node.generation).public
     known_hosts = STATE / f"known_hosts-{stack.name}"
     known_hosts.write_text(f"{host} {host_key}\n")
     ssh: list[str | Path] = [

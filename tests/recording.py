@@ -40,9 +40,23 @@ _SECRET = "1b47061264138c4ac30d75fd1eb44270"
 #: A run takes a tenth of a second; one that waits for ever shall fail.
 _LIMIT_SECONDS = 60
 
+#: What a node says of itself.
+FACTS: Mapping[str, Any] = {
+    "kernel": "6.1.0",
+    "sysctls": {"net.ipv4.tcp_congestion_control": "bbr"},
+    "qdiscs": {"eth0": "fq"},
+    "firewall": "drop",
+    "disks": {"fjord-data": {"gib": 8, "discards": True}},
+    "dataDiskGib": 8,
+    "mounts": {"/srv/fjord-edge": "fjord-data"},
+    "docker": "20.10.24",
+    "listening": ["tcp/22 sshd"],
+    "firstBoot": "done",
+}
+
 #: What a provider adds to the inputs it was given; in a preview nothing is known of it.
 _COMPUTED: Mapping[str, Mapping[str, str]] = {
-    "command:remote:Command": {"stdout": json.dumps({"kernel": "6.1.0"})},
+    "command:remote:Command": {"stdout": json.dumps(FACTS)},
     "docker:index/remoteImage:RemoteImage": {"imageId": "sha256:of-the-pulled-image"},
 }
 

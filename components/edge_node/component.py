@@ -1,6 +1,5 @@
 """`EdgeNode`: a KVM guest on the site's hypervisor, tuned as asked, proven by its own facts."""
 
-import json
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
@@ -11,7 +10,7 @@ from pulumi_command import remote
 from components._guest import Guest
 from components._hypervisor import HypervisorHost
 from components._options import child_options
-from components.edge_node.facts import READ_FACTS, fact_files
+from components.edge_node.facts import READ_FACTS, fact_files, parse_facts
 from components.edge_node.host_config import APPLY, host_files
 from components.edge_node.libvirt import VirtualMachine
 from config.derive import SshHostKey
@@ -83,5 +82,5 @@ class EdgeNode(pulumi.ComponentResource):
             f"{name}-facts", fact_files(args.node), then=READ_FACTS, parent=self, depends_on=[configured]
         )
         self.guest = replace(guest, ready=proven)
-        self.facts = proven.stdout.apply(json.loads)
+        self.facts = proven.stdout.apply(lambda text: parse_facts(name, text))
         self.register_outputs({"facts": self.facts})

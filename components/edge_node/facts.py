@@ -2,14 +2,19 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from components._files import CONFIGURATION, DATA, PROGRAMS, File
 from components.edge_node.domain_xml import DATA_DISK_SERIAL
 from components.edge_node.host_config import EGRESS_QDISC, sysctls
 from components.edge_node.interfaces import uplinks
+from config.base import Model
 from config.site import Node
 
 DATA_LABEL = "fjord-data"
+
+#: Who listens on a node beyond itself, containers and the tunnel apart.
+LISTENING = ["tcp/22 sshd"]
 
 #: Asked by whoever is about to take the node down: may it go down, and are its services stopped?
 BEFORE_SHUTDOWN = f"{PROGRAMS}/before-shutdown"
@@ -26,6 +31,49 @@ READ_FACTS = f"resize2fs {_DATA_DISK} > /dev/null 2>&1; {_PROGRAM} {_ASKED}"
 LIVE_FACTS = f"sudo {_PROGRAM} --live"
 
 
+class Disk(Model):
+    """One disk of the node."""
+
+    gib: int
+    """Size, GiB."""
+    discards: bool
+    """Whether it gives back what is deleted."""
+
+
+class Facts(Model):
+    """What a node says of itself, read back by `on_node/facts.py`; what varies by the hour is not in it."""
+
+    kernel: str
+    """Release of the running kernel."""
+    sysctls: dict[str, str]
+    """The asked sysctls as the kernel has them; the congestion control is one of them."""
+    qdiscs: dict[str, str]
+    """Queueing discipline at the root of each uplink."""
+    firewall: str
+    """What becomes of a packet that no rule lets in."""
+    disks: dict[str, Disk]
+    """The disks by serial number, or name where there is none."""
+    data_disk_gib: int
+    """Size of the data disk, GiB."""
+    mounts: dict[str, str]
+    """Label of the file system at each asked place."""
+    docker: str
+    """Version of the Docker daemon."""
+    listening: tuple[str, ...]
+    """Protocol, port and program of whoever listens beyond the node itself."""
+    first_boot: str
+    """How cloud-init ended."""
+
+
+def parse_facts(site: str, text: str) -> dict[str, Any]:
+    """Read the program's output, typed, as the stack's output holds it.
+
+    Raises:
+        ConfigError: the program on the node is not this checkout's.
+    """
+    return Facts.parse(json.loads(text), file=f"{site}-facts").model_dump(mode="json", by_alias=True)
+
+
 def asked(node: Node) -> dict[str, object]:
     """What must be found on the node; the shape is that of the facts."""
     return {
@@ -35,6 +83,7 @@ def asked(node: Node) -> dict[str, object]:
         "firstBoot": "done",
         "firewall": "drop",
         "dataDiskGib": node.data_disk_gib,
+        "listening": LISTENING,
     }
 
 

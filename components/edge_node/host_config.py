@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address
 
 from components._files import CONFIGURATION, PROGRAMS, File
-from config.site import Node
+from config.site import Node, UpgradeWindow
 from config.versions import FIXED_SYSCTLS
 
 SYSCTL_FILE = "/etc/sysctl.d/90-fjord-edge.conf"
@@ -26,8 +26,13 @@ _FIRST_USER = 1000
 
 _NFTABLES = f"{CONFIGURATION}/nftables.conf"
 
-#: Puts the files in force: the node image's program does so at each boot too, the time apart; sshd reads keys itself.
-APPLY = f"{PROGRAMS}/tuning && systemctl restart systemd-timesyncd.service"
+_UPGRADES = "/etc/systemd/system/fjord-edge-upgrades"
+
+#: Puts the files in force, of which a boot does the same; sshd reads its keys at each login.
+APPLY = (
+    f"{PROGRAMS}/tuning && systemctl daemon-reload && "
+    "systemctl restart systemd-timesyncd.service fjord-edge-upgrades.timer"
+)
 
 
 def sysctls(node: Node) -> dict[str, str]:
@@ -53,6 +58,8 @@ def host_files(node: Node, *, tunnel_port: int, headquarters: IPv4Address | None
         ),
         File(path=_NFTABLES, contents=nftables(tunnel_port=tunnel_port, headquarters=headquarters)),
         File(path="/etc/systemd/timesyncd.conf.d/fjord-edge.conf", contents=timesyncd_conf(node.time_servers)),
+        File(path=f"{_UPGRADES}.timer.d/window.conf", contents=upgrades_timer(node.upgrade_window)),
+        File(path=f"{_UPGRADES}.service.d/window.conf", contents=upgrades_service(node.upgrade_window)),
     ]
 
 
@@ -86,3 +93,14 @@ def nftables(*, tunnel_port: int, headquarters: IPv4Address | None) -> str:
 def timesyncd_conf(servers: Sequence[str]) -> str:
     """Render timesyncd.conf(5)."""
     return f"[Time]\nNTP={' '.join(servers)}\n"
+
+
+def upgrades_timer(window: UpgradeWindow) -> str:
+    """Render systemd.timer(5)'s part that is the site's: the window's beginning, in the place of the image's."""
+    day = "" if window.day == "daily" else f"{window.day} "
+    return f"[Timer]\nOnCalendar=\nOnCalendar={day}*-*-* {window.start}:00 UTC\n"
+
+
+def upgrades_service(window: UpgradeWindow) -> str:
+    """Render systemd.service(5)'s part that is the site's: the window's end."""
+    return f"[Service]\nTimeoutStartSec={window.minutes}min\n"

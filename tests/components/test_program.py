@@ -12,7 +12,7 @@ from cryptography import x509
 
 from components.edge_node.domain_xml import stylesheet
 from lab.paths import CHECKOUT
-from tests.recording import Recording, Registered, committed, deploy, texts
+from tests.recording import FACTS, Recording, Registered, committed, deploy, texts
 from tests.sites import STACKS, edited, section
 
 DOMAIN = "libvirt:index/domain:Domain"
@@ -535,7 +535,7 @@ def test_a_site_tells_where_it_is_reached() -> None:
         "mqtt": "mqtts://10.20.1.12:8883",
         "influxdb": "http://127.0.0.1:8086 (on the node)",
     }
-    assert outputs["facts"] == {"kernel": "6.1.0"}
+    assert outputs["facts"] == FACTS
     assert outputs["mesh"] == {"address": "10.100.0.2/24", "peers": ["hq"]}
     assert outputs["certificateAuthority"].startswith("-----BEGIN CERTIFICATE-----\n")
 

@@ -13,7 +13,7 @@ def secrets(stack: Stack) -> dict[str, str]:
     epochs = stack.site.epochs
     found = {
         "tunnel key": derive.wireguard_key(stack.seed, stack.name, epochs.wireguard).private,
-        "host key": derive.ssh_host_key(stack.seed, stack.name, epochs.ssh_host).private.splitlines()[1],
+        "host key": derive.ssh_host_key(stack.seed, stack.name, stack.site.node.generation).private.splitlines()[1],
     }
     if stack.site.iot:
         for user in ("telegraf", "health", *(sensor.id for sensor in stack.site.iot.sensors)):

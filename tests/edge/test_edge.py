@@ -21,7 +21,13 @@ CHECKS = [
     {"name": "libvirt", "passed": True, "found": "libvirt 9.0.0", "remedy": ""},
 ]
 FAILED = {"name": "network", "passed": False, "found": "no bridge br0", "remedy": "make it, or name another"}
-LIVE = {"clockSynchronized": True, "failedUnits": [], "load": "0.1 0.1 0.1", "freeGib": {"/": 5}}
+LIVE = {
+    "clockSynchronized": True,
+    "rebootRequired": False,
+    "failedUnits": [],
+    "load": "0.1 0.1 0.1",
+    "freeGib": {"/": 5},
+}
 CONTAINER = {"Names": "telegraf", "Status": "Up 2 hours (healthy)", "Image": "any"}
 OUTPUTS = {"hostKey": "ecdsa-sha2-nistp256 AAAA", "facts": {"kernel": "6.1.0", "qdiscs": {"eth0": "fq"}}}
 
@@ -132,6 +138,7 @@ def test_status_shows_the_last_facts_and_what_the_node_says_now(
             {"failedUnits": ["docker.service"]},
             "docker.service has failed; look at its log: journalctl --unit docker.service",
         ),
+        ({"rebootRequired": True}, "upgrades wait for a reboot, *"),
         ({"clockSynchronized": False}, "the clock is not synchronised; *"),
     ],
 )

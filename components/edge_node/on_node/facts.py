@@ -2,6 +2,7 @@
 """Runs on the node: reads back what the kernel really does, compares it with what was asked, prints it as JSON."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 FAILED_UNITS = ("systemctl", "list-units", "--failed", "--plain", "--no-legend")
+
+#: ip_local_port_range begins here: a client's own port, to which nobody is invited.
+FIRST_EPHEMERAL_PORT = 32768
 
 DATA_DISK = "/dev/disk/by-id/virtio-fjord-data"
 
@@ -49,6 +53,8 @@ def read_facts(asked: dict[str, Any]) -> dict[str, Any]:
         "firewall": input_policy(),
         "dataDiskGib": data_disk_gib(),
         "mounts": {target: mount_source(target) for target in asked["mounts"]},
+        "disks": disks(),
+        "listening": listening(),
         "docker": output("docker", "version", "--format", "{{.Server.Version}}"),
         "firstBoot": json.loads(output("cloud-init", "status", "--format", "json"))["status"],
     }
@@ -65,8 +71,48 @@ def live_facts() -> dict[str, Any]:
         "load": " ".join(load),
         "memoryAvailableMib": int(memory["MemAvailable"].split()[0]) >> 10,
         "freeGib": {path: shutil.disk_usage(path).free >> 30 for path in ("/", "/srv/fjord-edge")},
+        "bootSeconds": boot_seconds(),
+        "rebootRequired": Path("/run/reboot-required").exists(),
+        "clockOffsetSeconds": clock_offset(),
         "failedUnits": [line.split()[0] for line in output(*FAILED_UNITS).splitlines()],
     }
+
+
+def disks() -> dict[str, dict[str, Any]]:
+    """The disks by serial number, or name where there is none: size in GiB, and whether they discard."""
+    listed = json.loads(output("lsblk", "--json", "--bytes", "--nodeps", "--output", "NAME,SERIAL,SIZE,DISC-GRAN,TYPE"))
+    return {
+        disk["serial"] or disk["name"]: {"gib": disk["size"] >> 30, "discards": bool(disk["disc-gran"])}
+        for disk in listed["blockdevices"]
+        if disk["type"] == "disk"
+    }
+
+
+def listening() -> list[str]:
+    """Who listens beyond the node itself: protocol, port, program. A container's port is Docker's and not in here."""
+    found = set()
+    for line in output("ss", "--no-header", "--numeric", "--listening", "--processes", "--tcp", "--udp").splitlines():
+        words = line.split()
+        address, _, port = words[4].rpartition(":")
+        programs = re.findall(r'"([^"]+)"', line)
+        own = address.startswith(("127.", "[::1]")) or "docker-proxy" in programs
+        answer_to_itself = words[0] == "udp" and int(port) >= FIRST_EPHEMERAL_PORT
+        if programs and not own and not answer_to_itself:
+            found.add(f"{words[0]}/{port} {programs[0]}")
+    return sorted(found)
+
+
+def clock_offset() -> float | None:
+    """How far the clock was from its server's at the last answer, seconds; nothing before the first."""
+    said = output("timedatectl", "timesync-status")
+    found = re.search(r"Offset: ([+-][0-9.]+)(us|ms|s)\b", said)
+    return float(found[1]) * {"us": 1e-6, "ms": 1e-3, "s": 1.0}[found[2]] if found else None
+
+
+def boot_seconds() -> float | None:
+    """From the kernel's start to the last service of the boot; nothing while it boots."""
+    microseconds = output("systemctl", "show", "--property=FinishTimestampMonotonic", "--value")
+    return round(int(microseconds) / 1e6, 1) if microseconds not in ("", "0") else None
 
 
 def sysctl(key: str) -> str:

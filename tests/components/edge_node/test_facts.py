@@ -2,9 +2,11 @@ import json
 
 import pytest
 
-from components.edge_node.facts import asked
+from components.edge_node.facts import asked, parse_facts
 from components.edge_node.on_node import facts
 from components.edge_node.on_node.facts import mismatches
+from config.base import ConfigError
+from tests.recording import FACTS
 from tests.sites import site_section
 
 NODE = site_section("oslo").node
@@ -54,6 +56,7 @@ def test_the_tuning_that_was_promised_is_asked_for() -> None:
         "firstBoot": "done",
         "firewall": "drop",
         "dataDiskGib": 8,
+        "listening": ["tcp/22 sshd"],
     }
 
 
@@ -65,3 +68,46 @@ def test_an_interface_that_is_not_there_has_no_queue(monkeypatch: pytest.MonkeyP
 def test_each_uplink_is_asked_for_fair_queueing_and_the_lan_is_not() -> None:
     assert ASKED["qdiscs"] == {"eth0": "fq", "eth2": "fq"}
     assert asked(site_section("hq").node)["qdiscs"] == {"eth0": "fq"}
+
+
+def test_the_record_is_typed_and_refuses_what_it_does_not_know() -> None:
+    assert parse_facts("oslo", json.dumps(FACTS)) == FACTS
+    with pytest.raises(ConfigError, match="oslo-facts: weather"):
+        parse_facts("oslo", json.dumps({**FACTS, "weather": "fog"}))
+
+
+def said_by(monkeypatch: pytest.MonkeyPatch, **answers: str) -> None:
+    monkeypatch.setattr(facts, "output", lambda *command: answers[command[0]])
+
+
+def test_whoever_listens_beyond_the_node_is_told_and_containers_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    said_by(
+        monkeypatch,
+        ss="""\
+udp UNCONN 0 0 0.0.0.0:51820 0.0.0.0:*
+udp UNCONN 0 0 0.0.0.0:41234 0.0.0.0:* users:(("systemd-timesyn",pid=9,fd=1))
+udp UNCONN 0 0 0.0.0.0:111 0.0.0.0:* users:(("rpcbind",pid=8,fd=4))
+tcp LISTEN 0 128 0.0.0.0:22 0.0.0.0:* users:(("sshd",pid=7,fd=3))
+tcp LISTEN 0 128 [::]:22 [::]:* users:(("sshd",pid=7,fd=4))
+tcp LISTEN 0 128 10.20.0.12:8883 0.0.0.0:* users:(("docker-proxy",pid=6,fd=4))
+tcp LISTEN 0 128 127.0.0.1:8086 0.0.0.0:* users:(("influxd",pid=5,fd=4))
+""",
+    )
+    assert facts.listening() == ["tcp/22 sshd", "udp/111 rpcbind"]
+
+
+def test_disks_are_known_by_their_serial_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = {"name": "vdb", "serial": "fjord-data", "size": 8 << 30, "disc-gran": 512, "type": "disk"}
+    drive = {"name": "sr0", "serial": None, "size": 1, "disc-gran": 0, "type": "rom"}
+    bare = disk | {"name": "vda", "serial": None, "disc-gran": 0}
+    said_by(monkeypatch, lsblk=json.dumps({"blockdevices": [drive, bare, disk]}))
+    assert facts.disks() == {"vda": {"gib": 8, "discards": False}, "fjord-data": {"gib": 8, "discards": True}}
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [("   Offset: -1.5ms\n", -0.0015), ("   Offset: +20us\n", 2e-05), ("Offset: +2.5s\n", 2.5), ("", None)],
+)
+def test_the_clocks_offset_is_in_seconds(monkeypatch: pytest.MonkeyPatch, said: str, seconds: float | None) -> None:
+    said_by(monkeypatch, timedatectl=said)
+    assert facts.clock_offset() == (seconds if seconds is None else pytest.approx(seconds))

@@ -5,12 +5,21 @@ import subprocess
 import sys
 from ipaddress import IPv4Address
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from components.edge_node.host_config import host_files, nftables, sysctl_conf, sysctls, timesyncd_conf
+from components.edge_node.host_config import (
+    host_files,
+    nftables,
+    sysctl_conf,
+    sysctls,
+    timesyncd_conf,
+    upgrades_service,
+    upgrades_timer,
+)
 from config.base import ConfigError
-from config.site import SiteSection
+from config.site import SiteSection, UpgradeWindow
 from config.versions import FIXED_SYSCTLS
 from tests.judges import judge
 from tests.sites import edited, section, site_section
@@ -105,3 +114,22 @@ def test_a_node_with_a_reason_stays_up_unless_told_otherwise(
     assert done.returncode == status
     assert log.read_text().split() == (["check"] if status else ["check", "stop"])
     assert done.stdout.startswith(f"{reason}. Wait until that is over" if status else "")
+
+
+@pytest.mark.parametrize(
+    ("given", "calendar", "limit"),
+    [
+        ({}, "*-*-* 02:00:00 UTC", "120min"),
+        ({"day": "Sun", "start": "23:30", "minutes": 30}, "Sun *-*-* 23:30:00 UTC", "30min"),
+    ],
+)
+def test_upgrades_begin_and_end_in_the_sites_window(given: dict[str, Any], calendar: str, limit: str) -> None:
+    window = UpgradeWindow.parse(given, file="Pulumi.oslo.yaml")
+    assert upgrades_timer(window) == f"[Timer]\nOnCalendar=\nOnCalendar={calendar}\n"
+    assert upgrades_service(window) == f"[Service]\nTimeoutStartSec={limit}\n"
+
+
+@pytest.mark.parametrize("given", [{"start": "25:00"}, {"start": "2:00"}, {"day": "Sunday"}, {"minutes": 5}])
+def test_a_window_that_is_none_is_told(given: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(given))):
+        UpgradeWindow.parse(given, file="Pulumi.oslo.yaml")
