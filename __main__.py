@@ -3,6 +3,7 @@
 import pulumi
 
 from components._hypervisor import HypervisorHost
+from components.backup import Backup, BackupArgs
 from components.edge_node import EdgeNode, EdgeNodeArgs, hypervisor_provider
 from components.iot_stack import IoTStack, IoTStackArgs, docker_provider
 from components.wireguard_mesh import PORT, WireGuardMesh, WireGuardMeshArgs
@@ -34,6 +35,21 @@ mesh = WireGuardMesh(
         guest=node.guest,
     ),
 )
+guest = node.guest
+if site.backup:
+    backup_key = derive.backup_ssh_key(site.seed, site.name, site.epochs.backup)
+    backup = Backup(
+        site.name,
+        BackupArgs(
+            backup=site.backup,
+            epoch=site.epochs.backup,
+            key=backup_key,
+            password=derive.backup_password(site.seed, site.name, site.epochs.backup),
+            guest=guest,
+        ),
+    )
+    guest = backup.guest
+    pulumi.export("backupKey", backup_key.public)
 endpoints = {"ssh": f"{site.node.user}@{site.node.network.address.ip}"}
 if site.iot:
     stack = IoTStack(
@@ -43,7 +59,7 @@ if site.iot:
             epochs=site.epochs,
             seed=site.seed,
             network=site.node.network,
-            guest=node.guest,
+            guest=guest,
         ),
         pulumi.ResourceOptions(providers=[docker_provider(site.name, site.node, host_key.public)]),
     )

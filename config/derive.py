@@ -59,6 +59,8 @@ class Purpose(StrEnum):
     MQTT_USER = "mqtt-user"
     MQTT_SALT = "mqtt-salt"
     INFLUXDB = "influxdb"
+    BACKUP_SSH = "backup-ssh"
+    BACKUP = "backup"
 
 
 _PER_USER = {Purpose.MQTT_USER, Purpose.MQTT_SALT, Purpose.INFLUXDB}
@@ -188,8 +190,8 @@ def pairwise_password(own: IdentityKey, peer_public: str, purpose: str) -> str:
 
 
 @dataclass(frozen=True)
-class SshHostKey:
-    """An ECDSA P-256 host key: `private` is traditional PEM, `public` an OpenSSH line without a comment.
+class SshKey:
+    """An ECDSA P-256 key: `private` is traditional PEM, `public` an OpenSSH line without a comment.
 
     OpenSSH's own private format holds random check bytes; the traditional one is the same bytes every time.
     """
@@ -198,10 +200,24 @@ class SshHostKey:
     public: str
 
 
-def ssh_host_key(seed: Seed, site: str, epoch: int) -> SshHostKey:
-    """Derive the SSH host key of a site's node."""
-    key = _p256_key(seed, site, Purpose.SSH_HOST, epoch)
-    return SshHostKey(
+def ssh_host_key(seed: Seed, site: str, epoch: int) -> SshKey:
+    """Derive the SSH host key of a site's node; its epoch is the node's generation."""
+    return _ssh_key(seed, site, Purpose.SSH_HOST, epoch)
+
+
+def backup_ssh_key(seed: Seed, site: str, epoch: int) -> SshKey:
+    """Derive the SSH key with which a site's node logs in where its backups lie."""
+    return _ssh_key(seed, site, Purpose.BACKUP_SSH, epoch)
+
+
+def backup_password(seed: Seed, site: str, epoch: int) -> str:
+    """Derive the password of a site's restic repository."""
+    return _password(derive(seed, site, Purpose.BACKUP, epoch, PASSWORD_BYTES))
+
+
+def _ssh_key(seed: Seed, site: str, purpose: Purpose, epoch: int) -> SshKey:
+    key = _p256_key(seed, site, purpose, epoch)
+    return SshKey(
         private=_private_pem(key),
         public=key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode(),
     )

@@ -13,7 +13,7 @@ from pulumi.runtime.config import get_config, is_config_secret
 from config.base import ConfigError, Mistake
 from config.derive import IdentityKey, Seed, WireGuardKey, identity_key, wireguard_key
 from config.registry import Entry, Registry, load_registry, registered_keys
-from config.site import Epochs, Iot, Node, SiteSection
+from config.site import Backup, Epochs, Iot, Node, SiteSection
 from config.ssh import HypervisorKeys, hypervisor_keys
 
 PROJECT = "fjord-edge"
@@ -32,6 +32,7 @@ class Site:
     node: Node
     epochs: Epochs
     iot: Iot | None
+    backup: Backup | None
     registry: Registry
     seed: Seed
     hypervisor_keys: HypervisorKeys
@@ -94,6 +95,7 @@ def assemble(stack: str, content: StackConfig, folder: Path) -> Site:
     _check_keys(stack, registered_keys(folder, stack), seed, section.epochs)
     registry = load_registry(folder)
     _check_management_path(section, registry, file)
+    _check_backup_path(section, registry, file)
     _check_networks(stack, section, registry, file)
     _check_role(registry.entries[stack], section, file)
     return Site(
@@ -101,6 +103,7 @@ def assemble(stack: str, content: StackConfig, folder: Path) -> Site:
         node=section.node,
         epochs=section.epochs,
         iot=section.iot,
+        backup=section.backup,
         registry=registry,
         seed=seed,
         hypervisor_keys=hypervisor_keys(
@@ -163,6 +166,17 @@ def _check_management_path(section: SiteSection, registry: Registry, file: str) 
     if inside:
         remedy = f"lies inside the mesh {registry.network}; give the hypervisor's own management address"
         raise ConfigError(Mistake(file, f"{PROJECT}:site.node.hypervisor.host", host, remedy))
+
+
+def _check_backup_path(section: SiteSection, registry: Registry, file: str) -> None:
+    """A new node takes its data back before its tunnel is up."""
+    try:
+        inside = section.backup is not None and ip_address(section.backup.host) in registry.network
+    except ValueError:
+        return
+    if section.backup and inside:
+        remedy = f"lies inside the mesh {registry.network}; a new node takes its data back before it has a tunnel"
+        raise ConfigError(Mistake(file, f"{PROJECT}:site.backup.host", section.backup.host, remedy))
 
 
 def _check_networks(stack: str, section: SiteSection, registry: Registry, file: str) -> None:

@@ -24,6 +24,7 @@ Epoch = Annotated[int, Field(ge=1)]
 DOCKER_NETWORK = IPv4Network("172.17.0.0/16")
 
 _PUBLIC_KEY = re.compile(r"^(ssh-ed25519|ecdsa-sha2-nistp(256|384|521)|sk-[a-z0-9@.-]+) [A-Za-z0-9+/]+=*( [^\n]*)?")
+_HOST_KEY = re.compile(r"^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)) [A-Za-z0-9+/]+=*")
 _PINNED_IMAGE = re.compile(r"^[a-z0-9][\w.:/-]*@sha256:[0-9a-f]{64}")
 
 
@@ -254,6 +255,46 @@ class Node(Model):
         return keys
 
 
+class Keep(Model):
+    """How many backups are kept; the newest of each day, week and month."""
+
+    daily: int = Field(default=14, ge=1)
+    """Days."""
+    weekly: int = Field(default=8, ge=0)
+    """Weeks."""
+    monthly: int = Field(default=12, ge=0)
+    """Months."""
+
+
+class Backup(Model):
+    """Encrypted copies of what the services keep, off the node, by restic over SFTP."""
+
+    host: HostName
+    """Where they go: a NAS, or a machine at headquarters; an address beside the node, not behind the tunnel."""
+    port: Annotated[int, Field(ge=1, le=65535)] = 22
+    """SSH port there."""
+    user: Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_.-]{0,30}$")]
+    """SFTP user; it takes the key in the stack's output `backupKey`."""
+    path: Annotated[str, StringConstraints(pattern=r"^/?[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$")]
+    """Folder there, as that user sees it; each site has its own folder in it."""
+    host_key: str
+    """SSH host key there: kind and key, as in known_hosts."""
+    start: Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")] = "00:30"
+    """When a backup begins each day, UTC."""
+    kib_per_second: int = Field(default=1024, ge=16)
+    """No more than this is sent, KiB/s; readings and alarms share the line."""
+    keep: Keep = Keep()
+    """What is kept."""
+
+    @field_validator("host_key")
+    @classmethod
+    def host_key_is_one(cls, key: str) -> str:
+        """The connection is refused unless the other side has exactly this key."""
+        if not _HOST_KEY.fullmatch(key):
+            raise ValueError("this is no SSH host key; paste kind and key of a line of `ssh-keyscan`")
+        return key
+
+
 class Epochs(Model):
     """Raise one to change the keys of that purpose; all are derived from the seed."""
 
@@ -267,6 +308,8 @@ class Epochs(Model):
     """The broker's certificate."""
     passwords: Epoch = 1
     """Passwords of sensors and services."""
+    backup: Epoch = 1
+    """Key and password of the backups; another epoch begins another repository."""
 
 
 class Certificates(Model):
@@ -346,6 +389,8 @@ class SiteSection(Model):
 
     node: Node
     """The guest."""
+    backup: Backup | None = None
+    """Where its data is kept beside the node; without it, a lost data disk is lost."""
     epochs: Epochs = Epochs()
     """Rotation of derived keys."""
     iot: Iot | None = None

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from config.base import ConfigError
-from edge import destroy, doctor, status
+from edge import backup, delete_data, destroy, doctor, replace_node, restore, snapshot, status
 from edge.site import EdgeError
 
-SUBCOMMANDS = (doctor, status, destroy)
+SUBCOMMANDS = (doctor, status, backup, snapshot, restore, replace_node, destroy, delete_data)
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -31,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
     whole = argparse.ArgumentParser(prog="edge", description="What a team does with its site beside `pulumi up`.")
     commands = whole.add_subparsers(required=True, metavar="SUBCOMMAND")
     for module in SUBCOMMANDS:
-        name, text = module.__name__.rpartition(".")[2], str(module.__doc__).splitlines()[0]
+        name, text = module.__name__.rpartition(".")[2].replace("_", "-"), str(module.__doc__).splitlines()[0]
         command = commands.add_parser(name, help=text, description=module.__doc__)
         command.add_argument("site", help="the stack's name")
         command.add_argument("--config-file", type=Path, help="another file than Pulumi.<site>.yaml")

@@ -1,12 +1,9 @@
 """Take a site's node down in order and remove it; the data disk and its pool stay for the next `pulumi up`."""
 
 import argparse
-import subprocess
-import sys
 
 from components.edge_node.hypervisor import data_name, pool_path, shut_down
-from config.loader import CHECKOUT
-from edge.site import EdgeError, Site
+from edge.site import EdgeError, Site, confirmed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,18 +17,9 @@ def run(arguments: argparse.Namespace) -> int:
     site = Site.of(arguments)
     kept = f"{pool_path(site.name, site.section.node)}/{data_name(site.name)}"
     print(f"The node of {site.name} goes, with its containers. Its data disk {kept} stays.")
-    if not arguments.yes and not _confirmed(site.name):
-        print("edge: nothing was done", file=sys.stderr)
+    if not confirmed(site.name, arguments):
         return 2
     done = site.on_hypervisor("python3", "-", stdin=shut_down(site.name))
     if done.returncode != 0 and not arguments.force:
         raise EdgeError(f"{done.stderr.strip()} To pull the plug instead: edge destroy --force {site.name}")
-    command = ["pulumi", "destroy", "--yes", "--skip-preview", "--exclude-protected", "--stack", site.name]
-    return subprocess.run([*command, "--config-file", str(site.config_file)], cwd=CHECKOUT, check=False).returncode
-
-
-def _confirmed(site: str) -> bool:
-    if not sys.stdin.isatty():
-        print("edge: there is nobody to ask; --yes goes on", file=sys.stderr)
-        return False
-    return input(f"Type {site} to go on: ") == site
+    return site.pulumi("destroy", "--yes", "--skip-preview", "--exclude-protected")

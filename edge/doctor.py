@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from typing import Any
 
 from components.edge_node.hypervisor import preflight
 from config.loader import REGISTRY
@@ -19,16 +20,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print every check; the status is 1 when one failed."""
-    site = Site.of(arguments)
+    found = checks(Site.of(arguments))
+    if arguments.json:
+        print(json.dumps(found, indent=2))
+    else:
+        print(table([(check["name"], _WORDS[check["passed"]], check["found"], check["remedy"]) for check in found]))
+    return 1 if any(check["passed"] is False for check in found) else 0
+
+
+def checks(site: Site) -> list[dict[str, Any]]:
+    """Look at the hypervisor: name, whether it passed (null: skipped), what was found, the remedy.
+
+    Raises:
+        EdgeError: it does not answer.
+    """
     program = preflight(site.name, site.section.node, load_registry(REGISTRY).network)
     done = site.on_hypervisor("python3", "-", stdin=program)
     try:
-        checks = json.loads(done.stdout)
+        found: list[dict[str, Any]] = json.loads(done.stdout)
     except ValueError:
         host = site.section.node.hypervisor.host
         raise EdgeError(f"the hypervisor {host} did not answer: {done.stderr.strip()}") from None
-    if arguments.json:
-        print(json.dumps(checks, indent=2))
-    else:
-        print(table([(check["name"], _WORDS[check["passed"]], check["found"], check["remedy"]) for check in checks]))
-    return 1 if any(check["passed"] is False for check in checks) else 0
+    return found

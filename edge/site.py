@@ -2,8 +2,11 @@
 
 import argparse
 import json
+import socket
 import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from components.edge_node.hypervisor import snapshot
 from config.base import ConfigError, Mistake
 from config.loader import CHECKOUT, PROJECT
 from config.site import SiteSection
@@ -19,6 +23,9 @@ from config.site import SiteSection
 #: A node under load answers in seconds; a program on it may wait for a VM that shuts down.
 CONNECT_SECONDS = 15
 LIMIT_SECONDS = 600
+
+#: A node that starts answers after a minute; under emulation after two.
+START_SECONDS = 300
 
 
 class EdgeError(Exception):
@@ -62,25 +69,79 @@ class Site:
         outputs: dict[str, Any] = json.loads(done.stdout)
         return outputs
 
-    def on_hypervisor(self, *words: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
+    def on_hypervisor(
+        self, *words: str, stdin: str = "", limit_seconds: int | None = LIMIT_SECONDS
+    ) -> "subprocess.CompletedProcess[str]":
         """Run a command on the hypervisor, as root."""
         host = self.section.node.hypervisor
         key = ["-i", str(CHECKOUT / Path(host.key_file).expanduser())] if host.key_file else []
         known_hosts = CHECKOUT / host.known_hosts
         root = [] if host.user == "root" else ["sudo", "-n"]
-        return run(["ssh", *key, *_ssh(known_hosts), f"{host.user}@{host.host}", *root, *words], stdin=stdin)
+        command = ["ssh", *key, *_ssh(known_hosts), f"{host.user}@{host.host}", *root, *words]
+        return run(command, stdin=stdin, limit_seconds=limit_seconds)
 
-    def on_node(self, command: str) -> "subprocess.CompletedProcess[str]":
+    def ask_hypervisor(self, program: str, *, answer: bool = True) -> Any:
+        """Run a Python program on the hypervisor; return the JSON that it prints, if an `answer` is asked for.
+
+        Raises:
+            EdgeError: it failed.
+        """
+        done = self.on_hypervisor("python3", "-", stdin=program, limit_seconds=None)
+        if done.returncode != 0:
+            raise EdgeError(done.stderr.strip() or f"{self.section.node.hypervisor.host} did not answer")
+        return json.loads(done.stdout) if answer else None
+
+    def snapshots(self) -> list[dict[str, Any]]:
+        """The snapshots of the data disk, the oldest first: name and size in GiB."""
+        found: list[dict[str, Any]] = self.ask_hypervisor(snapshot(self.name, self.section.node, "show"))
+        return found
+
+    def pulumi(self, *words: str) -> int:
+        """Run an operation of the engine on this stack, shown as it goes; its exit status."""
+        config = ["--config-file", str(self.config_file)] if words[0] in {"up", "destroy"} else []
+        return subprocess.run(["pulumi", *words, "--stack", self.name, *config], cwd=CHECKOUT, check=False).returncode
+
+    def needs_backup(self) -> None:
+        """Raise where the site has none."""
+        if self.section.backup is None:
+            key = f"{PROJECT}:site.backup"
+            raise ConfigError(Mistake(self.config_file.name, key, "", "this section is missing; see Pulumi.oslo.yaml"))
+
+    def node_answers(self) -> bool:
+        """Whether anything answers where the node's SSH is."""
+        address = str(self.section.node.network.address.ip)
+        try:
+            with socket.create_connection((address, 22), timeout=CONNECT_SECONDS):
+                return True
+        except OSError:
+            return False
+
+    def wait_for_node(self) -> None:
+        """Wait until the node's services could start.
+
+        Raises:
+            EdgeError: it does not answer within `START_SECONDS`.
+        """
+        deadline = time.monotonic() + START_SECONDS
+        while self.on_node("docker info").returncode != 0:
+            if time.monotonic() > deadline:
+                raise EdgeError(f"it did not answer within {START_SECONDS} s; look at it: virsh console {self.name}")
+            time.sleep(2)
+
+    def on_node(self, command: str, *, limit_seconds: int | None = LIMIT_SECONDS) -> "subprocess.CompletedProcess[str]":
         """Run a shell command on the node; its host key is the one of the last update."""
         node = self.section.node
         address = str(node.network.address.ip)
         with tempfile.NamedTemporaryFile("w") as known_hosts:
             known_hosts.write(f"{address} {self.outputs['hostKey']}\n")
             known_hosts.flush()
-            return run(["ssh", *_ssh(Path(known_hosts.name)), f"{node.user}@{address}", command])
+            words = ["ssh", *_ssh(Path(known_hosts.name)), f"{node.user}@{address}", command]
+            return run(words, limit_seconds=limit_seconds)
 
 
-def run(words: Sequence[str], *, stdin: str = "") -> "subprocess.CompletedProcess[str]":
+def run(
+    words: Sequence[str], *, stdin: str = "", limit_seconds: int | None = LIMIT_SECONDS
+) -> "subprocess.CompletedProcess[str]":
     """Run a program here, in the checkout.
 
     Raises:
@@ -88,12 +149,22 @@ def run(words: Sequence[str], *, stdin: str = "") -> "subprocess.CompletedProces
     """
     try:
         return subprocess.run(
-            words, input=stdin, cwd=CHECKOUT, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False
+            words, input=stdin, cwd=CHECKOUT, capture_output=True, text=True, timeout=limit_seconds, check=False
         )
     except FileNotFoundError:
         raise EdgeError(f"{words[0]} is not installed; README.md says what a site needs") from None
     except subprocess.TimeoutExpired:
-        raise EdgeError(f"{words[0]} did not end within {LIMIT_SECONDS} s; look at what it waits for") from None
+        raise EdgeError(f"{words[0]} did not end within {limit_seconds} s; look at what it waits for") from None
+
+
+def confirmed(word: str, arguments: argparse.Namespace) -> bool:
+    """Whether a person types the word, or said `--yes`; what nobody can answer is a no."""
+    if arguments.yes:
+        return True
+    if sys.stdin.isatty() and input(f"Type {word} to go on: ") == word:
+        return True
+    print("edge: nothing was done; --yes goes on without asking", file=sys.stderr)
+    return False
 
 
 def _ssh(known_hosts: Path) -> list[str]:

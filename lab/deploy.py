@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from lab import hypervisor, toolchain
+from lab import hypervisor, nas, toolchain
 from lab.console import step
 from lab.hypervisor.root import packages_tarball
 from lab.registry import publish as publish_images
@@ -44,6 +44,7 @@ def configured(engine: Toolchain, image: Path) -> list[Stack]:
     stacks = [Stack(name, engine) for name in NAMES]
     for stack in stacks:
         stack.configure(_overlay_values(image, images))
+    nas.admit(stacks)
     return stacks
 
 
@@ -80,6 +81,7 @@ def _overlay_values(image: Path, images: Mapping[str, str]) -> dict[str, str]:
         "operator_key": hypervisor.CLIENT_KEY.with_suffix(".pub").read_text().strip(),
         "time_server": str(hypervisor.ADDRESS),
         "registry": images["mosquitto"].partition("/")[0],
+        "nas_host_key": nas.host_key(),
         "registry_authority": hypervisor.REGISTRY_CA.read_text(),
         **images,
     }

@@ -7,11 +7,11 @@ import yaml
 
 from components.edge_node.host_config import SYSCTL_FILE, sysctl_conf, sysctls
 from components.edge_node.interfaces import METRICS, mac_address, named
-from config.derive import SshHostKey
+from config.derive import SshKey
 from config.site import Interface, Network, Node, Uplink
 
 
-def user_data(site: str, node: Node, host_key: SshHostKey) -> str:
+def user_data(site: str, node: Node, host_key: SshKey) -> str:
     """Render `#cloud-config`: host name and key, first user, tuning, trusted registries.
 
     The SSH host key is the one secret here: with it the first connection is already verified.

@@ -13,7 +13,7 @@ from components._options import child_options
 from components.edge_node.facts import READ_FACTS, fact_files, parse_facts
 from components.edge_node.host_config import APPLY, host_files
 from components.edge_node.libvirt import VirtualMachine
-from config.derive import SshHostKey
+from config.derive import SshKey
 from config.site import Node
 
 #: Dials come 3 to 8 s apart: a first boot takes 30 to 90 s, under emulation twice that.
@@ -33,7 +33,7 @@ class EdgeNodeArgs:
     """
 
     node: Node
-    host_key: SshHostKey
+    host_key: SshKey
     hypervisor: HypervisorHost
     mesh: IPv4Network
     tunnel_port: int

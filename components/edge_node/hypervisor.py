@@ -88,6 +88,18 @@ def after_start(site: str, node: Node) -> str:
     )
 
 
+def snapshot(site: str, node: Node, action: str, name: str = "") -> str:
+    """The program that makes, shows, deletes or restores (`action`) snapshots of the data disk."""
+    folder = pool_path(site, node)
+    asked = {"domain": site, "dataDisk": f"{folder}/{data_name(site)}", "folder": f"{folder}/snapshots", "name": name}
+    return _program("snapshot", asked, call=action)
+
+
+def delete_snapshots(site: str, node: Node) -> str:
+    """A command that deletes all of them; a pool goes only when it is empty."""
+    return f"rm --recursive --force {pool_path(site, node)}/snapshots"
+
+
 def check_image(site: str, node: Node) -> str:
     """A command that holds the uploaded base image against its pinned checksum."""
     path = f"{pool_path(site, node)}/{image_name(site, node)}"

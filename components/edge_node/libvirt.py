@@ -13,7 +13,7 @@ from components.edge_node import hypervisor
 from components.edge_node.cloud_init import meta_data, network_config, user_data
 from components.edge_node.domain_xml import stylesheet
 from components.edge_node.interfaces import mac_address, named
-from config.derive import SshHostKey
+from config.derive import SshKey
 from config.site import Hypervisor, Node
 
 
@@ -34,7 +34,7 @@ class VirtualMachine:
     node: Node
     host: HypervisorHost
     mesh: IPv4Network
-    host_key: SshHostKey
+    host_key: SshKey
     parent: pulumi.Resource
 
     def create(self) -> pulumi_libvirt.Domain:

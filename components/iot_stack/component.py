@@ -10,7 +10,7 @@ import pulumi_docker
 from components._files import Directory, File, digest
 from components._guest import Guest
 from components.iot_stack import containers
-from components.iot_stack.containers import Service, before_shutdown_files
+from components.iot_stack.containers import Service, hook_files
 from components.iot_stack.influxdb import APPLY_USERS, INFLUXDB_CONF, user_files
 from components.iot_stack.mosquitto import COLLECTOR, HEALTH, BrokerUsers, mosquitto_files
 from components.iot_stack.telegraf import telegraf_files
@@ -77,7 +77,7 @@ class IoTStack(pulumi.ComponentResource):
             driver="bridge",
             opts=args.guest.options(self),
         )
-        args.guest.install(f"{name}-before-shutdown", before_shutdown_files(), then="true", parent=self)
+        args.guest.install(f"{name}-hooks", hook_files(), then="true", parent=self)
         authority = self._authority()
         self._collector(authority, after=[self._broker(authority), self._database()])
         self.certificate_authority = authority.certificate

@@ -134,7 +134,14 @@ def telegraf(images: Images) -> Service:
     )
 
 
-def before_shutdown_files() -> list[File]:
-    """What the node asks before it goes down: alarms and backlog, then the services' stop."""
-    program = (Path(__file__).parent / "on_node" / "before_shutdown.py").read_text()
-    return [File(path=f"{CONFIGURATION}/before-shutdown.d/iot-stack", contents=program, mode=0o755)]
+def hook_files() -> list[File]:
+    """What the node calls before it goes down, and before a backup."""
+    programs = Path(__file__).parent / "on_node"
+    return [
+        File(
+            path=f"{CONFIGURATION}/{event}.d/iot-stack",
+            contents=(programs / f"{event.replace('-', '_')}.py").read_text(),
+            mode=0o755,
+        )
+        for event in ("before-backup", "before-shutdown")
+    ]

@@ -23,7 +23,9 @@ COMMAND = "command:remote:Command"
 CONTAINER = "docker:index/container:Container"
 IMAGE = "docker:index/remoteImage:RemoteImage"
 NETWORK = "docker:index/network:Network"
-EDGE_NODE, MESH, IOT_STACK = (f"fjord-edge:index:{type_}" for type_ in ("EdgeNode", "WireGuardMesh", "IoTStack"))
+EDGE_NODE, MESH, BACKUP, IOT_STACK = (
+    f"fjord-edge:index:{type_}" for type_ in ("EdgeNode", "WireGuardMesh", "Backup", "IoTStack")
+)
 
 ON_THE_HYPERVISOR = {POOL, VOLUME, FIRST_BOOT, DOMAIN}
 IN_THE_GUEST = {COMMAND, CONTAINER, IMAGE, NETWORK}
@@ -60,7 +62,7 @@ def test_every_resource_is_a_component_a_provider_or_a_components_child(stack: s
     recording = committed(stack)
     root = f"pulumi:pulumi:Stack::fjord-edge-{stack}"
     at_the_top = [resource for resource in recording.registered if resource.parent == root]
-    components = {EDGE_NODE, MESH} | ({IOT_STACK} if stack == "oslo" else set())
+    components = {EDGE_NODE, MESH} | ({BACKUP, IOT_STACK} if stack == "oslo" else set())
     providers = {"pulumi:providers:libvirt"} | ({"pulumi:providers:docker"} if stack == "oslo" else set())
     assert {resource.type for resource in at_the_top} == components | providers
     assert all(resource.custom == (resource.type in providers) for resource in at_the_top)
@@ -75,7 +77,7 @@ def test_each_child_belongs_to_the_component_that_makes_it(stack: str) -> None:
         if child.type in ON_THE_HYPERVISOR or child.name.partition("-")[2] in (*ON_ITS_HOST, *FIRST):
             component = EDGE_NODE
         else:
-            component = MESH if child.name == f"{stack}-tunnel" else IOT_STACK
+            component = {f"{stack}-tunnel": MESH, f"{stack}-backup": BACKUP}.get(child.name, IOT_STACK)
         assert child.parent == f"{component}::{stack}"
 
 
@@ -151,12 +153,21 @@ def test_what_lives_in_the_guest_comes_with_the_domain_and_goes_with_its_first_c
 @each_stack
 def test_what_happens_in_the_guest_waits_for_the_facts(stack: str) -> None:
     recording = committed(stack)
-    facts = f"{COMMAND}::{stack}-facts"
+    facts, data = f"{COMMAND}::{stack}-facts", f"{COMMAND}::{stack}-backup"
     assert f"{COMMAND}::{stack}-host-config" in recording.named(f"{stack}-facts").dependencies
     assert recording.named(f"{stack}-ready").dependencies == {f"{DOMAIN}::{stack}"}
     for child in in_the_guest(recording):
         if child.name.partition("-")[2] not in FIRST:
-            assert facts in child.dependencies, child.reference
+            of_services = child.parent == f"{IOT_STACK}::{stack}"
+            assert (data if of_services else facts) in child.dependencies, child.reference
+
+
+def test_a_site_without_a_backup_has_services_that_wait_for_the_facts_alone() -> None:
+    site = section("oslo")
+    del site["backup"]
+    recording = deploy("oslo", site)
+    assert "oslo-backup" not in {resource.name for resource in recording.registered}
+    assert f"{COMMAND}::oslo-facts" in recording.named("oslo-influxdb").dependencies
 
 
 @each_stack

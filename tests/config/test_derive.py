@@ -412,6 +412,7 @@ SECRETS = [
     (d.wireguard_key(SEED, "oslo", 1), {"private"}),
     (d.identity_key(SEED, "oslo", 1), {"private"}),
     (d.ssh_host_key(SEED, "oslo", 1), {"private"}),
+    (d.backup_ssh_key(SEED, "oslo", 1), {"private"}),
     (authority(), {"private"}),
     (server(), {"private"}),
     (d.mqtt_user(SEED, "oslo", "pen1-t1", 1), {"password", "password_hash"}),
@@ -446,6 +447,9 @@ GOLDEN_BYTES = {
     Purpose.MQTT_USER: "843cbd2b738efa81c7f40c81b0f8231f9dd556357f5c16d3",
     Purpose.MQTT_SALT: "443a46ad7de26c1a46ef2154",
     Purpose.INFLUXDB: "fa153d14ba1f815c3b2f835e37c41062e58aa59aceb695ba",
+    Purpose.BACKUP_SSH: "85fe73f81f94a11c42cdc4439ab3cf8f413878644fc4a7e6"
+    "cb13efe3e284b3a39dfc6077d5f7f010920dd6233fd848dc",
+    Purpose.BACKUP: "4c4240de697d2820cfaa0c6745cec87f964bdd8461fbff5f",
 }
 GOLDEN_USERS = {Purpose.MQTT_USER: "pen1-t1", Purpose.MQTT_SALT: "pen1-t1", Purpose.INFLUXDB: "telegraf"}
 

@@ -206,3 +206,116 @@ def test_without_an_environment_the_command_says_how_to_make_one(tmp_path: Path)
     done = subprocess.run([tmp_path / "bin/edge", "--help"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.endswith(".venv is missing; make check makes it\n")
+
+
+# Snapshots, backups, and nodes that are lost
+
+
+def test_snapshots_are_listed_and_one_can_be_deleted(
+    world: World, stack_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.answer("ssh", json.dumps([{"name": "one.qcow2", "gib": 0.5}]))
+    assert main(["snapshot", "oslo", "--list", stack_file]) == 0
+    assert capsys.readouterr().out == "one.qcow2  0.5 GiB\n"
+    world.answer("ssh", json.dumps({"name": "one.qcow2"}))
+    assert main(["snapshot", "oslo", "--delete", "one.qcow2", stack_file]) == 0
+    assert capsys.readouterr().out == "deleted one.qcow2\n"
+    assert "sys.exit(delete(" in (world.folder / "stdin-ssh").read_text()
+    assert main(["snapshot", "oslo", stack_file]) == 0
+    assert "sys.exit(make(" in (world.folder / "stdin-ssh").read_text()
+
+
+def test_a_restore_of_what_is_not_there_takes_nothing_down(
+    world: World, stack_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.answer("ssh", json.dumps([{"name": "one.qcow2", "gib": 0.5}]))
+    assert main(["restore", "oslo", "two.qcow2", "--yes", stack_file]) == 1
+    assert capsys.readouterr().err == "edge: there is no snapshot two.qcow2; there are: one.qcow2\n"
+    assert len(world.asked) == 1
+
+
+def test_a_restore_asks_first(
+    world: World, stack_file: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    world.answer("ssh", json.dumps([{"name": "one.qcow2", "gib": 0.5}]))
+    assert main(["restore", "oslo", "one.qcow2", stack_file]) == 2
+    assert "What it has now becomes a snapshot too." in capsys.readouterr().out
+    assert len(world.asked) == 1
+
+
+@pytest.mark.parametrize("words", [["backup", "oslo"], ["replace-node", "oslo", "--yes"]])
+def test_a_site_without_a_backup_is_told_which_section_is_missing(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    site = section("oslo")
+    del site["backup"]
+    path = tmp_path / "Pulumi.oslo.yaml"
+    path.write_text(yaml.safe_dump({"config": {f"{PROJECT}:site": site}}))
+    assert main([*words, f"--config-file={path}"]) == 1
+    assert capsys.readouterr().err.startswith("edge: Pulumi.oslo.yaml: fjord-edge:site.backup: this section is missing")
+    assert world.asked == []
+
+
+def test_a_backup_tells_what_was_new_and_a_failed_one_why(
+    world: World, stack_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.answer("ssh", json.dumps({"time": 1, "snapshot": "feedfeedfeed", "sentBytes": 3 << 20}))
+    assert main(["backup", "oslo", stack_file]) == 0
+    assert capsys.readouterr().out == "backup feedfeed: 3.0 MiB were new\n"
+    assert world.asked[-1].endswith(" sudo /usr/local/lib/fjord-edge/backup run")
+    world.answer("ssh", "", status=1)
+    assert main(["backup", "oslo", stack_file]) == 1
+
+
+EMPTY: dict[str, Any] = {"name": "data-disk", "passed": True, "found": "not there yet", "remedy": ""}
+
+
+def replaced(world: World, stack_file: str, checks: list[dict[str, Any]], monkeypatch: Any, *, alive: bool) -> int:
+    monkeypatch.setattr("edge.site.Site.node_answers", lambda _: alive)
+    world.answer("ssh", json.dumps(checks))
+    return main(["replace-node", "oslo", "--yes", stack_file])
+
+
+def test_a_lost_node_is_forgotten_and_made_anew(world: World, stack_file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert replaced(world, stack_file, [*CHECKS, EMPTY], monkeypatch, alive=False) == 0
+    _, forgotten, made = world.asked
+    assert forgotten == "pulumi state remove --all --force --yes --stack oslo"
+    assert made.startswith("pulumi up --yes --skip-preview --stack oslo --config-file ")
+
+
+@pytest.mark.parametrize(
+    ("checks", "alive", "why"),
+    [
+        ([*CHECKS, EMPTY | {"found": "8 GiB"}], False, "nothing is lost"),
+        ([*CHECKS, EMPTY, FAILED], False, "network: no bridge br0: make it"),
+        ([*CHECKS, EMPTY], True, "still answers"),
+    ],
+)
+def test_a_node_that_is_not_lost_or_has_nowhere_to_go_is_not_replaced(
+    world: World,
+    stack_file: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    checks: list[dict[str, Any]],
+    alive: bool,
+    why: str,
+) -> None:
+    assert replaced(world, stack_file, checks, monkeypatch, alive=alive) == 1
+    assert why in capsys.readouterr().err
+    assert not [asked for asked in world.asked if asked.startswith("pulumi")]
+
+
+def test_data_is_deleted_only_after_its_node_was_destroyed(
+    world: World, stack_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["delete-data", "oslo", "--yes", stack_file]) == 1
+    assert "first: edge destroy oslo" in capsys.readouterr().err
+    program = world.folder / "ssh"
+    program.write_text(program.read_text().replace("exit $(", 'case "$*" in *domid*) exit 1 ;; esac\nexit $('))
+    world.answer("ssh", "[]")
+    assert main(["delete-data", "oslo", "--yes", stack_file]) == 0
+    assert [asked.partition(" --stack")[0] for asked in world.asked if asked.startswith("pulumi")] == [
+        "pulumi state unprotect --all --yes",
+        "pulumi destroy --yes --skip-preview",
+    ]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from components.edge_node import hypervisor
-from components.edge_node.on_hypervisor import after_start, before_start, keep_running, preflight
+from components.edge_node.on_hypervisor import after_start, before_start, keep_running, preflight, snapshot
 from tests.judges import judge
 from tests.sites import registry, site_section
 
@@ -308,3 +308,110 @@ def test_a_node_that_crashes_again_and_again_is_left_off_for_a_while(virsh: Virs
     assert virsh.asked.count("start oslo") == keep_running.STARTS
     keep_running.look("oslo", started, keep_running.WITHIN_SECONDS + 1.0)
     assert virsh.asked.count("start oslo") == keep_running.STARTS + 1
+
+
+# Snapshots
+
+
+@pytest.fixture
+def pool(tmp_path: Path) -> Path:
+    folder = tmp_path / "pool"
+    folder.mkdir()
+    (folder / "oslo-data.qcow2").write_text("now")
+    return folder
+
+
+def asked_of_snapshots(pool: Path, name: str = "") -> dict[str, Any]:
+    disk = str(pool / "oslo-data.qcow2")
+    return {"domain": "oslo", "dataDisk": disk, "folder": str(pool / "snapshots"), "name": name}
+
+
+def names(pool: Path) -> list[str]:
+    return [path.name for path in snapshot.snapshots(asked_of_snapshots(pool))]
+
+
+def test_a_snapshot_of_a_node_that_is_off_is_a_copy(pool: Path, virsh: Virsh) -> None:
+    virsh.answers("domstate", "shut off")
+    assert snapshot.make(asked_of_snapshots(pool)) == 0
+    [name] = names(pool)
+    assert (pool / "snapshots" / name).read_text() == "now"
+
+
+def test_a_running_node_is_held_still_while_its_copy_begins_and_no_longer(pool: Path, virsh: Virsh) -> None:
+    virsh.answers("domstate", "running")
+    virsh.answers("domblklist", f"file disk vda root.qcow2\nfile disk vdb {pool}/oslo-data.qcow2")
+    for word in ("domfsfreeze", "domfsthaw"):
+        virsh.answers(word, "")
+    (virsh.folder / "answer-backup-begin").write_text("")
+    virsh.answers("domjobinfo", "Job type:         None")
+    virsh.answers("domjobinfo-oslo", "Job type: Completed")
+    begin_copies(virsh)
+    assert snapshot.make(asked_of_snapshots(pool)) == 0
+    asked = [line.split()[0] for line in virsh.asked]
+    assert asked.index("domfsfreeze") < asked.index("backup-begin") < asked.index("domfsthaw")
+    assert len(names(pool)) == 1
+
+
+def begin_copies(virsh: Virsh) -> None:
+    """QEMU writes the copy that it was asked for."""
+    program = virsh.folder / "virsh"
+    copy = 'if [ "$1" = backup-begin ]; then sed -n \'s/.*target file="\\([^"]*\\)".*/\\1/p\' "$3" | xargs touch; fi\n'
+    jobs = 'if [ "$1 $3" = "domjobinfo --completed" ]; then echo "Job type: Completed"; exit; fi\n'
+    jobs += 'if [ "$1" = domjobinfo ]; then echo "Job type: None"; exit; fi\n'
+    program.write_text(program.read_text().replace("shift 2\n", f"shift 2\n{copy}{jobs}"))
+
+
+def test_a_node_whose_copy_does_not_begin_is_let_go(
+    pool: Path, virsh: Virsh, capsys: pytest.CaptureFixture[str]
+) -> None:
+    virsh.answers("domstate", "running")
+    virsh.answers("domblklist", f"file disk vdb {pool}/oslo-data.qcow2")
+    for word in ("domfsfreeze", "domfsthaw"):
+        virsh.answers(word, "")
+    assert snapshot.make(asked_of_snapshots(pool)) == 1
+    assert virsh.asked[-1].startswith("domfsthaw")
+    assert "backup-begin" in capsys.readouterr().err
+    assert names(pool) == []
+
+
+def test_a_restored_snapshot_takes_the_disks_place_which_becomes_a_snapshot(pool: Path, virsh: Virsh) -> None:
+    judge("qemu-img", "--version")
+    virsh.answers("domstate", "shut off")
+    virsh.answers("start", "")
+    disk, kept = pool / "oslo-data.qcow2", pool / "snapshots/20260101T000000Z.qcow2"
+    kept.parent.mkdir()
+    judge("qemu-img", "create", "-q", "-f", "qcow2", kept, "1M")
+    disk.unlink()
+    judge("qemu-img", "create", "-q", "-f", "qcow2", disk, "2M")
+    assert snapshot.restore(asked_of_snapshots(pool, kept.name)) == 0
+    assert [name.rpartition("-")[0] for name in names(pool)] == ["", "before-restore"]
+    assert snapshot._size(disk) == 2 << 20, "a disk that had grown stays as big as it was"
+    assert virsh.asked[-1] == "start oslo"
+
+
+def test_a_running_node_is_not_restored(pool: Path, virsh: Virsh, capsys: pytest.CaptureFixture[str]) -> None:
+    virsh.answers("domstate", "running")
+    (pool / "snapshots").mkdir()
+    (pool / "snapshots/one.qcow2").write_text("then")
+    assert snapshot.restore(asked_of_snapshots(pool, "one.qcow2")) == 1
+    assert capsys.readouterr().err == "oslo is not off; shut it down first\n"
+    assert (pool / "oslo-data.qcow2").read_text() == "now"
+
+
+def test_a_snapshot_that_is_not_there_is_told_with_those_that_are(
+    pool: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (pool / "snapshots").mkdir()
+    (pool / "snapshots/one.qcow2").touch()
+    assert snapshot.delete(asked_of_snapshots(pool, "two.qcow2")) == 1
+    assert capsys.readouterr().err == "there is no snapshot two.qcow2; there are: one.qcow2\n"
+    assert snapshot.delete(asked_of_snapshots(pool, "one.qcow2")) == 0
+    assert names(pool) == []
+
+
+def test_snapshots_lie_beside_the_disk_in_a_folder_of_their_own() -> None:
+    program = hypervisor.snapshot("oslo", NODE, "restore", "one.qcow2")
+    compile(program, "<stdin>", "exec")
+    asked = json.loads(json.loads(program.rsplit("sys.exit(restore(json.loads(", 1)[1].strip().removesuffix(")))")))
+    assert asked["folder"] == "/srv/nvme/fjord-edge/oslo/snapshots"
+    assert hypervisor.delete_snapshots("oslo", NODE).endswith(" /srv/nvme/fjord-edge/oslo/snapshots")
