@@ -12,6 +12,7 @@ from pulumi.runtime.config import get_config, is_config_secret
 
 from config.base import ConfigError, Mistake
 from config.derive import IdentityKey, Seed, WireGuardKey, identity_key, wireguard_key
+from config.image import check_image
 from config.registry import Entry, Registry, load_registry, registered_keys
 from config.site import Backup, Epochs, Iot, Node, SiteSection
 from config.ssh import HypervisorKeys, hypervisor_keys
@@ -71,9 +72,12 @@ def load_site() -> Site:
         seed_is_secret=is_config_secret(f"{PROJECT}:seed"),
     )
     try:
-        return assemble(stack, content, REGISTRY)
+        site = assemble(stack, content, REGISTRY)
+        if not pulumi.runtime.is_dry_run():
+            check_image(site.node.image, CHECKOUT, file=f"Pulumi.{stack}.yaml", key=f"{PROJECT}:site.node.image")
     except ConfigError as error:
         raise pulumi.RunError(f"the config of {stack} has mistakes, nothing was changed:\n{error}") from None
+    return site
 
 
 def assemble(stack: str, content: StackConfig, folder: Path) -> Site:

@@ -11,6 +11,10 @@ from edge.site import Site, table
 _CONTAINERS = "docker ps --all --format '{{json .}}'"
 
 
+#: One is made each day; a single one may fail while the line is cut.
+_BACKUP_SECONDS = 2 * 24 * 3600
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What it understands beside the site."""
     parser.add_argument("--json", action="store_true", help="for scripts")
@@ -23,6 +27,8 @@ def run(arguments: argparse.Namespace) -> int:
     answer = site.on_node(f"{LIVE_FACTS} && {_CONTAINERS}")
     live, containers = _read(answer.stdout) if answer.returncode == 0 else (None, [])
     problems = list(_problems(live, containers, answer.stderr.strip()))
+    if live and site.section.backup:
+        problems += _backup_problems(live)
     if arguments.json:
         told = {"site": site.name, "facts": facts, "live": live, "containers": containers, "problems": problems}
         print(json.dumps(told, indent=2))
@@ -52,6 +58,15 @@ def _problems(live: dict[str, Any] | None, containers: list[tuple[str, str]], sa
         yield "upgrades wait for a reboot, which the node put off; look why: journalctl --unit fjord-edge-upgrades"
     if not live["clockSynchronized"]:
         yield "the clock is not synchronised; see that a time server of node.timeServers answers"
+
+
+def _backup_problems(live: dict[str, Any]) -> Iterator[str]:
+    last = live["lastBackup"]
+    remedy = "start one and see what it says: edge backup"
+    if last is None and live["uptimeSeconds"] > _BACKUP_SECONDS:
+        yield f"there is no backup yet; {remedy}"
+    elif last and last["ageSeconds"] > _BACKUP_SECONDS:
+        yield f"the last backup is {last['ageSeconds'] // 3600} hours old; {remedy}"
 
 
 def _rows(values: dict[str, Any], kind: str, path: str = "") -> Iterator[tuple[str, str, str]]:

@@ -16,12 +16,14 @@ from edge.__main__ import main, parser
 from lab.paths import CHECKOUT
 from tests.sites import section
 
-CHECKS = [
+CHECKS: list[dict[str, Any]] = [
     {"name": "kvm", "passed": None, "found": "skipped by skipChecks", "remedy": ""},
     {"name": "libvirt", "passed": True, "found": "libvirt 9.0.0", "remedy": ""},
 ]
 FAILED = {"name": "network", "passed": False, "found": "no bridge br0", "remedy": "make it, or name another"}
-LIVE = {
+LIVE: dict[str, Any] = {
+    "lastBackup": None,
+    "uptimeSeconds": 60,
     "clockSynchronized": True,
     "rebootRequired": False,
     "failedUnits": [],
@@ -139,6 +141,8 @@ def test_status_shows_the_last_facts_and_what_the_node_says_now(
             "docker.service has failed; look at its log: journalctl --unit docker.service",
         ),
         ({"rebootRequired": True}, "upgrades wait for a reboot, *"),
+        ({"uptimeSeconds": 200_000}, "there is no backup yet; *"),
+        ({"uptimeSeconds": 200_000, "lastBackup": {"ageSeconds": 200_000}}, "the last backup is 55 hours old; *"),
         ({"clockSynchronized": False}, "the clock is not synchronised; *"),
     ],
 )

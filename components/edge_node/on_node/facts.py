@@ -15,6 +15,8 @@ FAILED_UNITS = ("systemctl", "list-units", "--failed", "--plain", "--no-legend")
 #: ip_local_port_range begins here: a client's own port, to which nobody is invited.
 FIRST_EPHEMERAL_PORT = 32768
 
+LAST_BACKUP = Path("/var/lib/fjord-edge/last-backup.json")
+
 DATA_DISK = "/dev/disk/by-id/virtio-fjord-data"
 
 
@@ -72,6 +74,7 @@ def live_facts() -> dict[str, Any]:
         "memoryAvailableMib": int(memory["MemAvailable"].split()[0]) >> 10,
         "freeGib": {path: shutil.disk_usage(path).free >> 30 for path in ("/", "/srv/fjord-edge")},
         "bootSeconds": boot_seconds(),
+        "lastBackup": last_backup(),
         "rebootRequired": Path("/run/reboot-required").exists(),
         "clockOffsetSeconds": clock_offset(),
         "failedUnits": [line.split()[0] for line in output(*FAILED_UNITS).splitlines()],
@@ -100,6 +103,14 @@ def listening() -> list[str]:
         if programs and not own and not answer_to_itself:
             found.add(f"{words[0]}/{port} {programs[0]}")
     return sorted(found)
+
+
+def last_backup() -> dict[str, Any] | None:
+    """What the backup wrote down when it was last whole, with its age; nothing where there was none on this node."""
+    if not LAST_BACKUP.exists():
+        return None
+    last = json.loads(LAST_BACKUP.read_text())
+    return {"snapshot": last["snapshot"][:8], "ageSeconds": int(time.time()) - last["time"]}
 
 
 def clock_offset() -> float | None:

@@ -1,0 +1,168 @@
+"""What happens to a node in its years: snapshots, backups, a lost hypervisor, upgrades."""
+
+import json
+import subprocess
+
+import pytest
+
+from lab import nas
+from lab.hypervisor import inside_command
+from lab.sensors import Reading, now_ms, on_node, publish, query
+from lab.stacks import Stack
+from tests.e2e.waiting import eventually
+
+POOL = "/srv/nvme/fjord-edge/oslo"
+
+
+def edge(stack: Stack, words: str) -> "subprocess.CompletedProcess[str]":
+    subcommand, _, more = words.partition(" ")
+    return stack.shell(f"bin/edge {subcommand} {stack.name} {more} --config-file {stack.config_file}")
+
+
+def succeeds(stack: Stack, words: str) -> str:
+    done = edge(stack, words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def published(oslo: Stack, value: float) -> Reading:
+    """A reading that is stored."""
+    reading = Reading("pen2-temp", "temperature", value, now_ms())
+    publish(oslo, reading)
+    assert eventually(lambda: is_stored(oslo, reading), 60)
+    return reading
+
+
+def is_stored(oslo: Stack, reading: Reading) -> bool:
+    rows = query(oslo, f"SELECT value FROM reading WHERE sensor = '{reading.sensor}' AND time = {reading.time}ms")
+    return [row["value"] for row in rows] == [reading.value]
+
+
+def healthy(stack: Stack) -> bool:
+    states = on_node(stack, "docker ps --format '{{.Status}}'").splitlines()
+    return len(states) == 3 and all("(healthy)" in state for state in states)
+
+
+def test_a_snapshot_is_made_while_the_node_runs_and_brings_its_readings_back(oslo: Stack) -> None:
+    before = published(oslo, 4.25)
+    name = succeeds(oslo, "snapshot").split()[-1]
+    after = published(oslo, 4.5)
+    assert name in succeeds(oslo, "snapshot --list")
+    succeeds(oslo, f"restore {name} --yes")
+    assert eventually(lambda: healthy(oslo), 180)
+    assert is_stored(oslo, before)
+    assert not is_stored(oslo, after)
+    aside, kept = sorted(json.loads(succeeds(oslo, "snapshot --list --json")), key=lambda each: str(each["name"]))[::-1]
+    assert aside["name"].startswith("before-restore-")
+    for each in (aside, kept):
+        succeeds(oslo, f"snapshot --delete {each['name']}")
+    assert json.loads(succeeds(oslo, "snapshot --list --json")) == []
+    assert set(oslo.preview()) == {"same"}
+
+
+def lose_oslo() -> None:
+    """What a hypervisor that burns takes with it."""
+    lines = (
+        "rm --force /var/lib/fjord-edge/oslo.json",
+        "virsh destroy oslo && virsh undefine oslo",
+        "virsh pool-destroy fjord-edge-oslo && virsh pool-undefine fjord-edge-oslo",
+        f"rm --recursive {POOL}",
+    )
+    subprocess.run(inside_command(["sh", "-ec", "\n".join(lines)]), check=True, capture_output=True)
+
+
+def test_a_lost_node_is_replaced_and_has_every_reading_that_was_backed_up(oslo: Stack) -> None:
+    kept = [published(oslo, 6 + number / 8) for number in range(4)]
+    made = json.loads(succeeds(oslo, "backup --json"))
+    count = "SELECT count(value) FROM reading"
+    before = query(oslo, count)[0]["count"]
+    assert edge(oslo, "replace-node --yes").returncode == 1, "its data disk is there"
+    lose_oslo()
+    succeeds(oslo, "replace-node --yes")
+    assert eventually(lambda: healthy(oslo), 180)
+    assert query(oslo, count)[0]["count"] >= before
+    assert all(is_stored(oslo, reading) for reading in kept)
+    assert [each["snapshot"] for each in json.loads(succeeds(oslo, "backup --list --json"))][-1] == made["snapshot"][:8]
+    assert set(oslo.preview()) == {"same"}
+
+
+def test_what_lies_on_the_nas_is_encrypted(oslo: Stack) -> None:
+    published(oslo, 7.5)
+    succeeds(oslo, "backup")
+    files = [path for path in nas.FOLDER.rglob("*") if path.is_file()]
+    assert files
+    for path in files:
+        content = path.read_bytes()
+        assert b"pen2-temp" not in content, path
+        assert b"reading" not in content, path
+
+
+def test_the_next_backup_sends_only_what_is_new(oslo: Stack) -> None:
+    one, other = (json.loads(succeeds(oslo, "backup --json"))["sentBytes"] for _ in range(2))
+    repository = sum(path.stat().st_size for path in nas.FOLDER.rglob("data/*/*"))
+    assert other <= one < repository
+
+
+def test_data_goes_only_by_a_word_of_its_own_and_after_its_node(hq: Stack) -> None:
+    assert edge(hq, "delete-data --yes").returncode == 1
+    succeeds(hq, "destroy --yes")
+    succeeds(hq, "delete-data --yes")
+    left = subprocess.run(inside_command(["ls", "/srv/nvme/fjord-edge"]), check=True, capture_output=True, text=True)
+    assert "hq" not in left.stdout.split()
+    assert json.loads(hq.exported_state())["deployment"].get("resources", []) == []
+    hq.up()
+
+
+REPOSITORY = """\
+set -e
+mkdir -p /tmp/repository/DEBIAN
+cd /tmp
+for version in 1 2; do
+    printf 'Package: fjord-probe\\nVersion: %s\\nArchitecture: all\\nMaintainer: nobody\\nDescription: a probe\\n' \
+        $version >repository/DEBIAN/control
+    dpkg-deb --build repository fjord-probe_$version.deb >/dev/null
+done
+dpkg --install fjord-probe_1.deb
+rm -r repository
+index=archive/dists/{codename}/main/binary-amd64
+mkdir -p $index
+cp fjord-probe_2.deb archive/
+( dpkg-deb --field archive/fjord-probe_2.deb
+  echo "Filename: fjord-probe_2.deb"
+  echo "Size: $(stat --format %s archive/fjord-probe_2.deb)"
+  echo "SHA256: $(sha256sum archive/fjord-probe_2.deb | cut -d' ' -f1)" ) >$index/Packages
+cd archive/dists/{codename}
+( printf 'Origin: Debian\\nLabel: {label}\\nSuite: stable-security\\nCodename: {codename}\\n'
+  printf 'Architectures: amd64\\nComponents: main\\nSHA256:\\n'
+  echo " $(sha256sum main/binary-amd64/Packages | cut -d' ' -f1) $(stat --format %s main/binary-amd64/Packages)" \
+      main/binary-amd64/Packages ) >Release
+echo 'deb [trusted=yes] file:/tmp/archive {codename} main' >/etc/apt/sources.list
+"""
+VERSION = "dpkg-query --show --showformat '${Version}' fjord-probe"
+
+
+@pytest.mark.parametrize(
+    ("codename", "label", "version"),
+    [("bookworm-security", "Debian-Security", "2"), ("bookworm", "Debian", "1")],
+    ids=["security", "other"],
+)
+def test_security_upgrades_are_installed_and_others_are_not(hq: Stack, codename: str, label: str, version: str) -> None:
+    script = REPOSITORY.format(codename=codename, label=label)
+    on_node(hq, "sudo cp /etc/apt/sources.list /root/sources.list")
+    try:
+        on_node(hq, "sudo sh", stdin=script)
+        on_node(hq, "sudo systemctl start fjord-edge-upgrades.service")
+        assert on_node(hq, VERSION) == version
+    finally:
+        on_node(
+            hq,
+            "sudo sh -c 'mv /root/sources.list /etc/apt/sources.list; dpkg --purge fjord-probe; "
+            "rm -rf /tmp/archive /tmp/fjord-probe_*'",
+        )
+
+
+def test_upgrades_come_in_the_sites_window(hq: Stack) -> None:
+    timer = on_node(hq, "systemctl show --property=TimersCalendar fjord-edge-upgrades.timer")
+    assert "OnCalendar=*-*-* 02:00:00 UTC" in timer
+    assert timer.count("OnCalendar") == 1
+    assert "2h" in on_node(hq, "systemctl show --property=TimeoutStartUSec fjord-edge-upgrades.service")
