@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help check machine up down clean test bench lock golden node-image
+.PHONY: help check machine up down clean test bench drills lock golden node-image
 
 PYTHON := .venv/bin/python
 
@@ -28,6 +28,9 @@ clean: down ## `down`, and remove the caches too
 
 test: machine check up ## everything: `check`, `up`, and the tests in the lab
 	@.venv/bin/pytest --quiet tests/e2e
+
+drills: up ## ten power cuts under load, with their results: half an hour; root
+	@$(PYTHON) -m lab drills
 
 bench: up ## figures of docs/benchmarks.md
 	@$(PYTHON) -m lab bench

@@ -10,8 +10,10 @@ from contextlib import contextmanager
 
 from lab import hypervisor
 from lab.bench import preview_breakdown
+from lab.boot import boot
 from lab.console import LabError, say
 from lab.deploy import deploy
+from lab.drills import EXCUSED_SECONDS, power_cuts
 from lab.leftovers import end_leftovers
 from lab.paths import CACHE, STATE
 from lab.report import report
@@ -49,7 +51,9 @@ def _parser() -> argparse.ArgumentParser:
     add("clean", _clean, "remove the caches; run down first")
     status = add("status", _status, "say what runs, where, and the last readings")
     status.add_argument("--json", action="store_true", help="for scripts")
-    add("bench", _bench, "time a preview of oslo, and how much of it is our own code")
+    add("bench", _bench, "time a preview of oslo and how much of it is our own code, and a boot and its longest parts")
+    drills = add("drills", _drills, "cut oslo's power under load, again and again, and count what is missing")
+    drills.add_argument("--cuts", type=int, default=10, help="how often (default: 10)")
     execute = add("exec", _exec, "run a command in the lab's network, as the operator")
     execute.add_argument("words", nargs=argparse.REMAINDER, metavar="WORD", help="the command")
     return parser
@@ -67,9 +71,28 @@ def _status(arguments: argparse.Namespace) -> None:
 
 
 def _bench(_: argparse.Namespace) -> None:
-    found = preview_breakdown(next(stack for stack in existing_stacks() if stack.site.iot))
+    site = next(stack for stack in existing_stacks() if stack.site.iot)
+    found = preview_breakdown(site)
     for part, seconds in found.items():
         print(f"{part:<8} {seconds:6.2f} s  {seconds / found['preview']:4.0%} of the preview")
+    booted = boot(site)
+    print(f"boot of {site.name}: SSH after {booted.ssh:.1f} s, all healthy after {booted.healthy:.1f} s")
+    print(booted.analyzed)
+    for title, parts in (("systemd-analyze blame", booted.units), ("cloud-init analyze blame", booted.stages)):
+        print(title)
+        for name, seconds in parts.items():
+            print(f"  {seconds:7.2f} s  {name}")
+
+
+def _drills(arguments: argparse.Namespace) -> None:
+    site = next(stack for stack in existing_stacks() if stack.site.iot)
+    worst = 0.0
+    for number, cut in enumerate(power_cuts(site, arguments.cuts), 1):
+        told = f"acknowledged {cut.acknowledged}, missing {cut.missing}, the oldest {cut.age:.2f} s before the cut"
+        print(f"cut {number}: {told}; healthy after {cut.back:.0f} s", flush=True)
+        worst = max(worst, cut.age)
+    if worst > EXCUSED_SECONDS:
+        raise LabError(f"A reading acknowledged {worst:.2f} s before a cut is missing", "See lab/drills.py.")
 
 
 def _exec(arguments: argparse.Namespace) -> None:

@@ -1,0 +1,142 @@
+"""Drills: what a power cut costs. Acknowledged, stored, missing: a difference of two sets of numbers."""
+
+import contextlib
+import json
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.iot_stack.containers import MQTT_TLS_PORT
+from config import derive
+from lab import hypervisor
+from lab.boot import healthy
+from lab.console import LabError
+from lab.paths import CHECKOUT, STATE
+from lab.sensors import query
+from lab.stacks import Stack
+
+#: Readings a second: a hundred sensors that each send one in five seconds.
+RATE = 20
+
+#: A cut comes after so many seconds of load, at random.
+LOAD_SECONDS = (8.0, 20.0)
+
+#: W: what was acknowledged this long before a power cut is stored. Stated, and to be measured by these drills.
+EXCUSED_SECONDS = 1.0
+
+#: How long a node may take until all is healthy again, under emulation, and its collector until all is stored.
+BACK_SECONDS = 420
+STORED_SECONDS = 60
+
+#: Each cut counts from a number of its own.
+APART = 1_000_000
+
+SENSOR, QUANTITY = "pen2-temp", "drill"
+
+
+@dataclass(frozen=True)
+class Cut:
+    """One power cut under load.
+
+    Attributes:
+        acknowledged: readings whose PUBACK had come.
+        missing: those acknowledged that the database does not have afterwards.
+        age: how long before the cut the oldest missing one was acknowledged, seconds; 0 where none is missing.
+        back: seconds until all containers were healthy again.
+    """
+
+    acknowledged: int
+    missing: int
+    age: float
+    back: float
+
+
+def power_cuts(stack: Stack, count: int) -> Iterator[Cut]:
+    """Kill the node's QEMU under load, `count` times; it comes back by itself each time.
+
+    Raises:
+        LabError: it does not come back.
+    """
+    begin = int(time.time()) * 1000
+    for number in range(count):
+        yield _power_cut(stack, first=begin + number * APART)
+
+
+def _power_cut(stack: Stack, *, first: int) -> Cut:
+    with _generator(stack, first) as log:
+        time.sleep(random.uniform(*LOAD_SECONDS))  # noqa: S311  a drill, not a secret
+        cut, begun = time.time_ns() // 1_000_000, time.monotonic()
+        _kill_qemu(stack.name)
+    acknowledged = {int(number): int(at) for number, _, at in map(str.split, log.read_text().splitlines())}
+    _wait(lambda: healthy(stack), BACK_SECONDS)
+    back = time.monotonic() - begun
+    missing = _missing(stack, set(acknowledged), first)
+    return Cut(
+        acknowledged=len(acknowledged),
+        missing=len(missing),
+        age=max((cut - acknowledged[number] for number in missing), default=0) / 1000,
+        back=back,
+    )
+
+
+@contextlib.contextmanager
+def _generator(stack: Stack, first: int) -> Iterator[Path]:
+    """A sensor that publishes until the block ends; the log of what was acknowledged lies outside the guest."""
+    folder = STATE / "drill"
+    folder.mkdir(exist_ok=True, mode=0o700)
+    authority, settings, log = folder / "ca.crt", folder / "settings.json", folder / f"{first}.log"
+    authority.write_text(stack.outputs["certificateAuthority"])
+    user = derive.mqtt_user(stack.seed, stack.name, SENSOR, stack.site.epochs.passwords)
+    settings.touch(mode=0o600)
+    settings.write_text(
+        json.dumps(
+            {
+                "host": str(stack.site.node.network.address.ip),
+                "port": MQTT_TLS_PORT,
+                "authority": str(authority),
+                "user": user.name,
+                "password": user.password,
+                "topic": f"sensors/{SENSOR}/{QUANTITY}",
+                "log": str(log),
+                "rate": RATE,
+                "first": first,
+            }
+        )
+    )
+    command = hypervisor.operator_command([sys.executable, "-m", "lab.generator", settings])
+    with subprocess.Popen(command, cwd=CHECKOUT) as running:
+        try:
+            yield log
+        finally:
+            running.kill()
+
+
+def _kill_qemu(domain: str) -> None:
+    """As the power goes: nothing in the guest is told, what QEMU had handed to the disk is on it."""
+    line = f"kill -9 $(cat /run/libvirt/qemu/{domain}.pid)"
+    subprocess.run(hypervisor.inside_command(["sh", "-c", line]), check=True)
+
+
+def _missing(stack: Stack, numbers: set[int], first: int) -> set[int]:
+    """What the database does not have once the collector has had its time."""
+    deadline = time.monotonic() + STORED_SECONDS
+    while (missing := numbers - _stored(stack, first)) and time.monotonic() < deadline:
+        time.sleep(1)
+    return missing
+
+
+def _stored(stack: Stack, first: int) -> set[int]:
+    where = f"quantity = '{QUANTITY}' AND value >= {first} AND value < {first + APART}"
+    return {int(row["value"]) for row in query(stack, f"SELECT value FROM reading WHERE {where}")}  # noqa: S608
+
+
+def _wait(holds: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            raise LabError(f"The node was not healthy {seconds:.0f} s after the cut", "Look at its console.")
+        time.sleep(1)
