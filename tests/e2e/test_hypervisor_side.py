@@ -81,7 +81,7 @@ def test_after_the_hypervisors_reboot_its_nodes_run_and_all_is_in_force(hq: Stac
     hypervisor.start()
     for stack in (hq, oslo):
         assert eventually(lambda: answers(stack) not in ("", boots[stack.name]), 240)  # noqa: B023
-        assert on_node(stack, "cloud-init status --wait").strip().endswith("status: done")
+        assert on_node(stack, "systemctl is-system-running --wait").strip() == "running"
         assert on_node(stack, "/sbin/sysctl --values net.ipv4.tcp_congestion_control").strip() == "bbr"
         assert on_node(stack, "/sbin/tc qdisc show dev eth0 root").startswith("qdisc fq ")
         assert "policy drop" in on_node(stack, "sudo nft list chain inet fjord_edge input")
