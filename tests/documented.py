@@ -16,6 +16,9 @@ _COPY = "tests/e2e/test_docs.py::test_a_command_does_its_work_in_a_checkout_with
 _LAB = "tests/e2e/test_docs.py::test_a_command_of_the_readme_answers"
 _SITE = "tests/e2e/test_docs.py::test_a_site_of_ones_own_comes_to_its_preview_by_the_readmes_steps"
 _EDGE = "tests/e2e/test_edge.py::test_"
+_DAYS = "tests/e2e/test_days_after.py::test_"
+_LOST = _DAYS + "a_lost_node_is_replaced_and_has_every_reading_that_was_backed_up"
+_SNAPSHOT = _DAYS + "a_snapshot_is_made_while_the_node_runs_and_brings_its_readings_back"
 _ENGINE = "tests/e2e/test_engine.py::test_a_preview_with_refresh_is_empty"
 _UP = "lab/stacks.py::up"
 
@@ -41,17 +44,26 @@ RUN_BY: Mapping[str, str] = {
     "pulumi preview --stack <site>": _SITE,
     "bin/edge doctor <site>": _EDGE + "doctor_finds_a_hypervisor_that_carries_its_node",
     "bin/edge status <site>": _EDGE + "status_tells_the_facts_and_that_all_is_well",
+    "bin/edge snapshot <site>": _SNAPSHOT,
+    "bin/edge restore <site> <snapshot>": _SNAPSHOT,
+    "bin/edge backup <site>": _LOST,
+    "bin/edge replace-node <site>": _LOST,
+    "bin/edge delete-data <site>": _DAYS + "data_goes_only_by_a_word_of_its_own_and_after_its_node",
     "bin/edge destroy <site>": "tests/e2e/test_rebuild.py::test_destroy_and_up_bring_every_reading_back",
     "pulumi preview --refresh": _ENGINE,
     "pulumi up": _UP,
     "pulumi up --stack hq": _UP,
     "pulumi up --stack <site>": _UP,
     "pulumi stack output certificateAuthority --stack <site>": _LAB,
+    "pulumi stack output backupKey --stack <site>": _LAB,
     "pulumi destroy --stack <site>": _LAB,
 }
 
 #: What only its maker's site answers, which a test must not ask.
-NOT_RUN: Mapping[str, str] = {"skopeo inspect": "reads the digest of a published image from its registry"}
+NOT_RUN: Mapping[str, str] = {
+    "make drills": "half an hour; a single power cut is in tests/e2e/test_hypervisor_side.py",
+    "skopeo inspect": "reads the digest of a published image from its registry",
+}
 
 
 def commands(document: Path) -> set[str]:

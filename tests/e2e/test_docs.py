@@ -50,8 +50,9 @@ def copy(tmp_path: Path) -> Path:
 
 EXPECTED = {
     "make node-image": "node.qcow2",
-    "make bench": "of the preview",
+    "make bench": "all healthy after",
     ".venv/bin/python -m lab status": "pen1-temp",
+    "pulumi stack output backupKey --stack <site>": "ecdsa-sha2-nistp256 ",
     "pulumi stack output certificateAuthority --stack <site>": "BEGIN CERTIFICATE",
 }
 

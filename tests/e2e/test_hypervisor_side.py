@@ -1,7 +1,6 @@
 """What the hypervisor does for a node: a bigger data disk, a crash, and the checks before anything is made."""
 
 import json
-import os
 import subprocess
 import time
 from collections.abc import Iterator
@@ -12,7 +11,10 @@ import pytest
 from components.edge_node import hypervisor as programs
 from config.loader import REGISTRY
 from config.registry import load_registry
+from lab import hypervisor
+from lab.boot import healthy
 from lab.console import LabError
+from lab.drills import EXCUSED_SECONDS, RATE, power_cuts
 from lab.hypervisor import ROOT, inside_command
 from lab.sensors import on_node
 from lab.stacks import Stack
@@ -62,27 +64,28 @@ def test_a_bigger_data_disk_grows_under_the_running_node(hq: Stack, growing: int
     assert smaller["remedy"] == f"a data disk never shrinks; write dataDiskGib: {growing}"
 
 
-def test_a_node_whose_qemu_is_killed_comes_back_by_itself(hq: Stack) -> None:
-    boot = on_node(hq, BOOT_ID)
-    os.kill(qemu("hq"), 9)
-    assert eventually(lambda: answers(hq) not in ("", boot), 180)
-    assert "done" in on_node(hq, "cloud-init status --wait")
-    assert set(hq.preview("--refresh")) == {"same"}
+def test_a_node_whose_qemu_is_killed_under_load_comes_back_by_itself_with_every_reading(oslo: Stack) -> None:
+    [cut] = power_cuts(oslo, 1)
+    assert cut.acknowledged > RATE
+    assert cut.age <= EXCUSED_SECONDS, cut
+    assert set(oslo.preview("--refresh")) == {"same"}
 
 
-def qemu(domain: str) -> int:
-    """The process of a domain, as this machine counts it."""
-    found = subprocess.run(["pgrep", "--full", f"qemu-system.*guest={domain},"], capture_output=True, check=True)
-    [process] = found.stdout.split()
-    return int(process)
-
-
-def test_a_node_that_was_destroyed_on_purpose_stays_off(hq: Stack) -> None:
+def test_after_the_hypervisors_reboot_its_nodes_run_and_all_is_in_force(hq: Stack, oslo: Stack) -> None:
+    boots = {stack.name: on_node(stack, BOOT_ID) for stack in (hq, oslo)}
+    # What was switched off on purpose stays off, until its hypervisor starts anew.
     assert inside("virsh", "destroy", "hq").returncode == 0
     time.sleep(15)
     assert inside("virsh", "domstate", "hq").stdout.strip() == "shut off"
-    assert inside("virsh", "start", "hq").returncode == 0
-    assert eventually(lambda: answers(hq), 180)
+    hypervisor.stop()
+    hypervisor.start()
+    for stack in (hq, oslo):
+        assert eventually(lambda: answers(stack) not in ("", boots[stack.name]), 240)  # noqa: B023
+        assert on_node(stack, "systemctl is-system-running --wait").strip() == "running"
+        assert on_node(stack, "/sbin/sysctl --values net.ipv4.tcp_congestion_control").strip() == "bbr"
+        assert on_node(stack, "/sbin/tc qdisc show dev eth0 root").startswith("qdisc fq ")
+        assert "policy drop" in on_node(stack, "sudo nft list chain inet fjord_edge input")
+    assert eventually(lambda: healthy(oslo), 240)
 
 
 @pytest.mark.usefixtures("hq")

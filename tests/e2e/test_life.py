@@ -2,11 +2,9 @@
 
 import pytest
 
-from lab import hypervisor
 from lab.console import LabError
 from lab.sensors import on_node
 from lab.stacks import Stack
-from tests.e2e.waiting import eventually
 
 BOOT_ID = "cat /proc/sys/kernel/random/boot_id"
 OTHER_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB other"
@@ -47,21 +45,3 @@ def test_a_port_that_is_not_served_does_not_answer(oslo: Stack, port: int) -> No
     address = oslo.site.node.network.address.ip
     line = f"timeout 5 bash -c 'exec 3<> /dev/tcp/{address}/{port}'"
     assert oslo.shell(line).returncode == 124
-
-
-def test_all_is_in_force_after_a_reboot(hq: Stack) -> None:
-    boot = on_node(hq, BOOT_ID)
-    on_node(hq, "sudo systemd-run --quiet --on-active=1 systemctl reboot")
-
-    def booted() -> bool:
-        try:
-            return on_node(hq, BOOT_ID) != boot
-        except LabError:
-            return False
-
-    assert eventually(booted, 180)
-    assert on_node(hq, "cloud-init status --wait").strip().endswith("status: done")
-    assert on_node(hq, "/sbin/sysctl --values net.ipv4.tcp_congestion_control").strip() == "bbr"
-    assert on_node(hq, "/sbin/tc qdisc show dev eth0 root").startswith("qdisc fq ")
-    assert "policy drop" in on_node(hq, "sudo nft list chain inet fjord_edge input")
-    assert hypervisor.answers()

@@ -15,6 +15,7 @@ FAILED_UNITS = ("systemctl", "list-units", "--failed", "--plain", "--no-legend")
 #: ip_local_port_range begins here: a client's own port, to which nobody is invited.
 FIRST_EPHEMERAL_PORT = 32768
 
+FIRST_BOOT = Path("/var/lib/cloud/data/result.json")
 LAST_BACKUP = Path("/var/lib/fjord-edge/last-backup.json")
 
 DATA_DISK = "/dev/disk/by-id/virtio-fjord-data"
@@ -58,7 +59,7 @@ def read_facts(asked: dict[str, Any]) -> dict[str, Any]:
         "disks": disks(),
         "listening": listening(),
         "docker": output("docker", "version", "--format", "{{.Server.Version}}"),
-        "firstBoot": json.loads(output("cloud-init", "status", "--format", "json"))["status"],
+        "firstBoot": first_boot(),
     }
 
 
@@ -79,6 +80,13 @@ def live_facts() -> dict[str, Any]:
         "clockOffsetSeconds": clock_offset(),
         "failedUnits": [line.split()[0] for line in output(*FAILED_UNITS).splitlines()],
     }
+
+
+def first_boot() -> str:
+    """How cloud-init ended, which runs in no later boot."""
+    if not FIRST_BOOT.exists():
+        return "not ended"
+    return "; ".join(json.loads(FIRST_BOOT.read_text())["v1"]["errors"]) or "done"
 
 
 def disks() -> dict[str, dict[str, Any]]:

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 
@@ -111,3 +112,16 @@ def test_disks_are_known_by_their_serial_number(monkeypatch: pytest.MonkeyPatch)
 def test_the_clocks_offset_is_in_seconds(monkeypatch: pytest.MonkeyPatch, said: str, seconds: float | None) -> None:
     said_by(monkeypatch, timedatectl=said)
     assert facts.clock_offset() == (seconds if seconds is None else pytest.approx(seconds))
+
+
+@pytest.mark.parametrize(
+    ("result", "told"),
+    [(None, "not ended"), ([], "done"), (["no users", "no files"], "no users; no files")],
+)
+def test_the_first_boot_is_told_in_its_own_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, result: list[str] | None, told: str
+) -> None:
+    monkeypatch.setattr(facts, "FIRST_BOOT", tmp_path / "result.json")
+    if result is not None:
+        (tmp_path / "result.json").write_text(json.dumps({"v1": {"datasource": "NoCloud", "errors": result}}))
+    assert facts.first_boot() == told
