@@ -78,7 +78,10 @@ def _bench(_: argparse.Namespace) -> None:
     booted = boot(site)
     print(f"boot of {site.name}: SSH after {booted.ssh:.1f} s, all healthy after {booted.healthy:.1f} s")
     print(booted.analyzed)
-    for title, parts in (("systemd-analyze blame", booted.units), ("cloud-init analyze blame", booted.stages)):
+    for title, parts in (
+        ("systemd-analyze blame", booted.units),
+        ("cloud-init analyze blame, first boot", booted.modules),
+    ):
         print(title)
         for name, seconds in parts.items():
             print(f"  {seconds:7.2f} s  {name}")

@@ -12,19 +12,30 @@ from lab.stacks import Stack
 
 LIMIT_SECONDS = 600
 
-#: The longest units and stages that are shown.
+#: The longest units and modules that are shown.
 LONGEST = 8
+
+#: cloud-init 22.4 stumbles over the end of a stage whose beginning it had not logged yet, and logs none.
+MODULES = (
+    "sudo grep --invert-match --extended-regexp 'finish: [^/]+: ' /var/log/cloud-init.log"
+    " | cloud-init analyze blame -i -"
+)
 
 
 @dataclass(frozen=True)
 class Boot:
-    """One boot, in seconds since power-on; `units` and `stages` are what each of the longest took."""
+    """One boot, in seconds since power-on.
+
+    Attributes:
+        units: systemd's longest units.
+        modules: cloud-init's longest modules, at the node's first boot: it is off in later ones.
+    """
 
     ssh: float
     healthy: float
     analyzed: str
     units: dict[str, float]
-    stages: dict[str, float]
+    modules: dict[str, float]
 
 
 def boot(stack: Stack) -> Boot:
@@ -46,7 +57,7 @@ def boot(stack: Stack) -> Boot:
         healthy=time.monotonic() - begun,
         analyzed=on_node(stack, "systemd-analyze time").strip().splitlines()[0],
         units=_seconds(on_node(stack, "systemd-analyze blame --no-pager")),
-        stages=_seconds(on_node(stack, "cloud-init analyze blame")),
+        modules=_seconds(on_node(stack, MODULES)),
     )
 
 

@@ -86,6 +86,8 @@ class Stack:
         log = _log(self.name)
         command = self._command(*self._with_config(*words))
         status = stream(command, log=log, prefix=self.name, hide=_WAITING, env=self._environment, cwd=CHECKOUT)
+        for read_before in ("outputs", "site"):
+            self.__dict__.pop(read_before, None)
         if status != 0:
             raise LabError(f"pulumi {words[0]} of {self.name} failed", f"Its output is above and in {log}.")
 

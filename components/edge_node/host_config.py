@@ -1,4 +1,4 @@
-"""What changes in a node's life, as text: sysctls, who may log in, the firewall, the time.
+"""What changes in a node's life, as text: sysctls, who may log in, the firewall, the time, the journal.
 
 All of it is put in force in place and again at each boot; nothing here replaces a VM (ADR 12).
 """
@@ -31,8 +31,11 @@ _UPGRADES = "/etc/systemd/system/fjord-edge-upgrades"
 #: Puts the files in force, of which a boot does the same; sshd reads its keys at each login.
 APPLY = (
     f"{PROGRAMS}/tuning && systemctl daemon-reload && "
-    "systemctl restart systemd-timesyncd.service fjord-edge-upgrades.timer"
+    "systemctl restart systemd-journald.service systemd-timesyncd.service fjord-edge-upgrades.timer"
 )
+
+#: MiB of the root disk, and of memory, that the node's journal takes at most.
+_JOURNAL_MIB, _RUNTIME_JOURNAL_MIB = 200, 50
 
 
 def sysctls(node: Node) -> dict[str, str]:
@@ -58,6 +61,7 @@ def host_files(node: Node, *, tunnel_port: int, headquarters: IPv4Address | None
         ),
         File(path=_NFTABLES, contents=nftables(tunnel_port=tunnel_port, headquarters=headquarters)),
         File(path="/etc/systemd/timesyncd.conf.d/fjord-edge.conf", contents=timesyncd_conf(node.time_servers)),
+        File(path="/etc/systemd/journald.conf.d/fjord-edge.conf", contents=journald_conf()),
         File(path=f"{_UPGRADES}.timer.d/window.conf", contents=upgrades_timer(node.upgrade_window)),
         File(path=f"{_UPGRADES}.service.d/window.conf", contents=upgrades_service(node.upgrade_window)),
     ]
@@ -93,6 +97,11 @@ def nftables(*, tunnel_port: int, headquarters: IPv4Address | None) -> str:
 def timesyncd_conf(servers: Sequence[str]) -> str:
     """Render timesyncd.conf(5)."""
     return f"[Time]\nNTP={' '.join(servers)}\n"
+
+
+def journald_conf() -> str:
+    """Render journald.conf(5): kept over a boot, and never so big that it is in the way."""
+    return f"[Journal]\nStorage=persistent\nSystemMaxUse={_JOURNAL_MIB}M\nRuntimeMaxUse={_RUNTIME_JOURNAL_MIB}M\n"
 
 
 def upgrades_timer(window: UpgradeWindow) -> str:

@@ -8,6 +8,7 @@ from tests.e2e.waiting import eventually
 
 COUNT = "SELECT count(value) FROM reading"
 MORE_MEMORY_MIB = 2816
+BOOT_ID = "cat /proc/sys/kernel/random/boot_id"
 
 
 def count(oslo: Stack) -> int:
@@ -33,16 +34,20 @@ def assert_stored(oslo: Stack, readings: list[Reading]) -> None:
         assert asked.items() <= rows[0].items()
 
 
-def test_more_memory_makes_another_vm_that_has_every_reading(oslo: Stack, kept: list[Reading]) -> None:
-    first_boot = on_node(oslo, "cat /proc/sys/kernel/random/boot_id")
+def test_more_memory_and_another_generation_make_another_vm_that_has_every_reading(
+    oslo: Stack, kept: list[Reading]
+) -> None:
+    first_boot, first_key = on_node(oslo, BOOT_ID), oslo.outputs["hostKey"]
     before = count(oslo)
-    with oslo.edited("node", "memoryMib", value=MORE_MEMORY_MIB):
+    generation = oslo.site.node.generation + 1
+    with oslo.edited("node", "memoryMib", value=MORE_MEMORY_MIB), oslo.edited("node", "generation", value=generation):
         oslo.up()
         assert set(oslo.preview()) == {"same"}
-    assert on_node(oslo, "cat /proc/sys/kernel/random/boot_id") != first_boot
-    assert int(on_node(oslo, "awk '/MemTotal/ {print $2}' /proc/meminfo")) > 2560 * 1024
-    assert eventually(lambda: count(oslo), 60) >= before
-    assert_stored(oslo, kept)
+        assert oslo.outputs["hostKey"] != first_key
+        assert on_node(oslo, BOOT_ID) != first_boot
+        assert int(on_node(oslo, "awk '/MemTotal/ {print $2}' /proc/meminfo")) > 2560 * 1024
+        assert eventually(lambda: count(oslo), 60) >= before
+        assert_stored(oslo, kept)
 
 
 def test_destroy_and_up_bring_every_reading_back(oslo: Stack, kept: list[Reading]) -> None:

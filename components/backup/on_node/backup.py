@@ -45,6 +45,10 @@ class FailedError(Exception):
     """What could not be done, and what to do."""
 
 
+class NoRepositoryError(FailedError):
+    """Nobody has made the repository yet."""
+
+
 @contextlib.contextmanager
 def alone() -> Iterator[None]:
     """One at a time."""
@@ -58,7 +62,10 @@ def alone() -> Iterator[None]:
 
 def run(settings: dict[str, Any]) -> None:
     """Stage what is to be kept as of now, send what is new of it, forget what is old."""
-    if snapshots(settings) is None:
+    try:
+        # What a killed one locked would be in the way.
+        restic(settings, "unlock", "--quiet")
+    except NoRepositoryError:
         restic(settings, "init")
     staging = Path(settings["data"], STAGING)
     shutil.rmtree(staging, ignore_errors=True)
@@ -124,18 +131,19 @@ def snapshots(settings: dict[str, Any]) -> list[dict[str, Any]] | None:
     """The copies there are, the oldest first; None where there is no repository yet."""
     try:
         found = json.loads(restic(settings, "snapshots", "--json", "--host", settings["site"]))
-    except FailedError as failed:
-        if NO_REPOSITORY in str(failed):
-            return None
-        raise
+    except NoRepositoryError:
+        return None
     return sorted(found, key=lambda each: str(each["time"]))
 
 
 def restic(settings: dict[str, Any], *words: str) -> str:
-    """Run restic; a lock that a killed one left is taken away before it would be in the way."""
-    if words[0] in {"backup", "forget"}:
-        checked([*settings["restic"], "unlock", "--quiet"])
-    return checked([*settings["restic"], *words])
+    """Run restic on the site's repository."""
+    try:
+        return checked([*settings["restic"], *words])
+    except FailedError as failed:
+        if NO_REPOSITORY in str(failed):
+            raise NoRepositoryError(str(failed)) from None
+        raise
 
 
 def checked(command: list[str]) -> str:

@@ -59,7 +59,7 @@ class Node:
             "restic",
             f'shift; echo "$*" >>{self.folder}/asked',
             'case "$1" in',
-            f"snapshots) {listed} ;;",
+            f"snapshots|unlock) {listed} ;;",
             f"backup) ls {staging} >{self.folder}/staged",
             'echo \'{"message_type": "summary", "snapshot_id": "feedfeed", "data_added": 1048576}\' ;;',
             f'restore) mkdir -p "$4{staging}/influxdb"; echo stored >"$4{staging}/influxdb/readings"; {restored} ;;',
@@ -87,7 +87,7 @@ def test_a_backup_sends_what_the_services_staged_and_leaves_nothing_behind(
     assert backup.main(["run"]) == 0
     assert (node.folder / "staged").read_text() == "readings\n"
     assert node.contents() == {"lost+found"}
-    assert node.asked == ["snapshots", "unlock", "backup", "unlock", "forget"]
+    assert node.asked == ["unlock", "backup", "forget"]
     told = json.loads(capsys.readouterr().out)
     assert (told["snapshot"], told["sentBytes"]) == ("feedfeed", 1 << 20)
     assert json.loads((node.folder / "state/last.json").read_text()) == told
@@ -118,7 +118,7 @@ def test_two_backups_at_once_are_refused(node: Node, capsys: pytest.CaptureFixtu
 def test_the_first_backup_makes_the_repository(node: Node) -> None:
     node.repository(None)
     assert backup.main(["run"]) == 0
-    assert node.asked[:2] == ["snapshots", "init"]
+    assert node.asked[:2] == ["unlock", "init"]
 
 
 def test_an_empty_data_disk_takes_the_last_copy_back(node: Node) -> None:
