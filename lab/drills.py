@@ -32,6 +32,9 @@ EXCUSED_SECONDS = 1.0
 BACK_SECONDS = 420
 STORED_SECONDS = 60
 
+#: When so long nothing more is stored, nothing more comes.
+QUIET_SECONDS = 10
+
 #: Each cut counts from a number of its own.
 APART = 1_000_000
 
@@ -55,22 +58,28 @@ class Cut:
     back: float
 
 
-def power_cuts(stack: Stack, count: int) -> Iterator[Cut]:
-    """Kill the node's QEMU under load, `count` times; it comes back by itself each time.
+def kill_qemu(domain: str) -> None:
+    """As the power goes: nothing in the guest is told, what QEMU had handed to the disk is on it."""
+    line = f"kill -9 $(cat /run/libvirt/qemu/{domain}.pid)"
+    subprocess.run(hypervisor.inside_command(["sh", "-c", line]), check=True)
+
+
+def power_cuts(stack: Stack, count: int, *, cut: Callable[[str], None] = kill_qemu) -> Iterator[Cut]:
+    """Cut a node's power under load, `count` times; it comes back by itself each time.
 
     Raises:
         LabError: it does not come back.
     """
     begin = int(time.time()) * 1000
     for number in range(count):
-        yield _power_cut(stack, first=begin + number * APART)
+        yield _power_cut(stack, cut, first=begin + number * APART)
 
 
-def _power_cut(stack: Stack, *, first: int) -> Cut:
+def _power_cut(stack: Stack, cut: Callable[[str], None], *, first: int) -> Cut:
     with _generator(stack, first) as log:
         time.sleep(random.uniform(*LOAD_SECONDS))  # noqa: S311  a drill, not a secret
-        cut, begun = time.time_ns() // 1_000_000, time.monotonic()
-        _kill_qemu(stack.name)
+        moment, begun = time.time_ns() // 1_000_000, time.monotonic()
+        cut(stack.name)
     acknowledged = {int(number): int(at) for number, _, at in map(str.split, log.read_text().splitlines())}
     _wait(lambda: healthy(stack), BACK_SECONDS)
     back = time.monotonic() - begun
@@ -78,7 +87,7 @@ def _power_cut(stack: Stack, *, first: int) -> Cut:
     return Cut(
         acknowledged=len(acknowledged),
         missing=len(missing),
-        age=max((cut - acknowledged[number] for number in missing), default=0) / 1000,
+        age=max((moment - acknowledged[number] for number in missing), default=0) / 1000,
         back=back,
     )
 
@@ -115,16 +124,13 @@ def _generator(stack: Stack, first: int) -> Iterator[Path]:
             running.kill()
 
 
-def _kill_qemu(domain: str) -> None:
-    """As the power goes: nothing in the guest is told, what QEMU had handed to the disk is on it."""
-    line = f"kill -9 $(cat /run/libvirt/qemu/{domain}.pid)"
-    subprocess.run(hypervisor.inside_command(["sh", "-c", line]), check=True)
-
-
 def _missing(stack: Stack, numbers: set[int], first: int) -> set[int]:
     """What the database does not have once the collector has had its time."""
-    deadline = time.monotonic() + STORED_SECONDS
-    while (missing := numbers - _stored(stack, first)) and time.monotonic() < deadline:
+    deadline = quiet = time.monotonic() + STORED_SECONDS
+    before: set[int] = set()
+    while (missing := numbers - _stored(stack, first)) and time.monotonic() < min(deadline, quiet):
+        if missing != before:
+            before, quiet = missing, time.monotonic() + QUIET_SECONDS
         time.sleep(1)
     return missing
 

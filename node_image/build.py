@@ -49,6 +49,7 @@ MASKED = (
     "apparmor.service",
     "apt-daily-upgrade.timer",
     "apt-daily.timer",
+    "cloud-config.service",  # the stage of modules that no user data of ours asks for
     "cloud-init-hotplugd.socket",
     "dpkg-db-backup.timer",
     "e2scrub_all.timer",

@@ -23,7 +23,6 @@ def user_data(site: str, node: Node, host_key: SshKey) -> str:
             "disable_root": True,
             "ssh_pwauth": False,
             "ssh_deletekeys": True,
-            "ssh_genkeytypes": [],
             "ssh_keys": {"ecdsa_private": host_key.private, "ecdsa_public": host_key.public},
             "users": [
                 {

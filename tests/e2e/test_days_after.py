@@ -1,10 +1,14 @@
 """What happens to a node in its years: snapshots, backups, a lost hypervisor, upgrades."""
 
 import json
+import random
 import subprocess
 
 import pytest
 
+from components.iot_stack.containers import INFLUXDB_PORT
+from components.iot_stack.influxdb import DATABASE
+from config import derive
 from lab import nas
 from lab.hypervisor import inside_command
 from lab.sensors import Reading, now_ms, on_node, publish, query
@@ -71,9 +75,19 @@ def lose_oslo() -> None:
     subprocess.run(inside_command(["sh", "-ec", "\n".join(lines)]), check=True, capture_output=True)
 
 
+def fill(oslo: Stack) -> None:
+    """Store ten thousand values that nothing makes shorter, so that one would see them being sent again."""
+    lines = [f"drill value={random.random()} {number}" for number in range(10_000)]  # noqa: S311  not a secret
+    password = derive.influxdb_password(oslo.seed, "oslo", "telegraf", oslo.site.epochs.passwords)
+    url = f"http://127.0.0.1:{INFLUXDB_PORT}/write?db={DATABASE}&precision=s"
+    options = f'user = "telegraf:{password}"\nurl = "{url}"\ndata = {json.dumps(chr(10).join(lines))}\n'
+    on_node(oslo, "curl --fail-with-body --silent --show-error --config -", stdin=options)
+
+
 @pytest.fixture(scope="module")
 def kept(oslo: Stack) -> list[Reading]:
     """Readings that are backed up."""
+    fill(oslo)
     readings = [published(oslo, 6 + number / 8) for number in range(4)]
     succeeds(oslo, "backup")
     return readings

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,9 +12,9 @@ from components.edge_node import hypervisor as programs
 from config.loader import REGISTRY
 from config.registry import load_registry
 from lab import hypervisor
-from lab.boot import healthy
+from lab.boot import analysed
 from lab.console import LabError
-from lab.drills import EXCUSED_SECONDS, RATE, power_cuts
+from lab.drills import EXCUSED_SECONDS, RATE, kill_qemu, power_cuts
 from lab.hypervisor import ROOT, inside_command
 from lab.sensors import on_node
 from lab.stacks import Stack
@@ -22,6 +22,7 @@ from tests.e2e.waiting import eventually
 
 DATA_SIZE = "sudo blockdev --getsize64 /dev/disk/by-id/virtio-fjord-data"
 FREE = "df --output=size --block-size=1G /srv/fjord-edge | tail -n 1"
+NUMBERS = "/srv/fjord-edge/numbers"
 BOOT_ID = "cat /proc/sys/kernel/random/boot_id"
 
 
@@ -64,28 +65,55 @@ def test_a_bigger_data_disk_grows_under_the_running_node(hq: Stack, growing: int
     assert smaller["remedy"] == f"a data disk never shrinks; write dataDiskGib: {growing}"
 
 
-def test_a_node_whose_qemu_is_killed_under_load_comes_back_by_itself_with_every_reading(oslo: Stack) -> None:
-    [cut] = power_cuts(oslo, 1)
-    assert cut.acknowledged > RATE
-    assert cut.age <= EXCUSED_SECONDS, cut
-    assert set(oslo.preview("--refresh")) == {"same"}
+@pytest.fixture
+def writing(hq: Stack) -> Iterator[Callable[[], int]]:
+    """Numbers that hq writes to its data disk, each one synced before the next; asked for, the last one."""
+    line = f"i=0; while :; do i=$((i+1)); echo $i >>{NUMBERS}; sync {NUMBERS}; done"
+    on_node(hq, f"sudo systemd-run --quiet --unit=drill sh -c '{line}'")
+    yield lambda: int(on_node(hq, f"tail -n 1 {NUMBERS} 2>/dev/null || echo 0"))
+    on_node(hq, f"sudo rm {NUMBERS}")
 
 
-def test_after_the_hypervisors_reboot_its_nodes_run_and_all_is_in_force(hq: Stack, oslo: Stack) -> None:
-    boots = {stack.name: on_node(stack, BOOT_ID) for stack in (hq, oslo)}
+def test_a_node_whose_qemu_is_killed_while_it_writes_comes_back_by_itself(
+    hq: Stack, writing: Callable[[], int]
+) -> None:
+    boot = on_node(hq, BOOT_ID)
+    assert eventually(writing, 30)
+    written = writing()
+    kill_qemu("hq")
+    assert eventually(lambda: answers(hq) not in ("", boot), 180)
+    assert writing() >= written
+    assert on_node(hq, "systemctl is-system-running --wait").strip() == "running"
+    assert set(hq.preview("--refresh")) == {"same"}
+
+
+def restart_hypervisor(_: str) -> None:
+    """Its power goes, with all that it runs, and comes back."""
+    hypervisor.stop()
+    hypervisor.start()
+
+
+def test_after_the_hypervisors_power_cut_its_nodes_run_with_every_reading_and_all_in_force(
+    hq: Stack, oslo: Stack
+) -> None:
+    boot = on_node(oslo, BOOT_ID)
     # What was switched off on purpose stays off, until its hypervisor starts anew.
     assert inside("virsh", "destroy", "hq").returncode == 0
     time.sleep(15)
     assert inside("virsh", "domstate", "hq").stdout.strip() == "shut off"
-    hypervisor.stop()
-    hypervisor.start()
+    [cut] = power_cuts(oslo, 1, cut=restart_hypervisor)
+    assert cut.acknowledged > RATE
+    assert cut.age <= EXCUSED_SECONDS, cut
+    assert on_node(oslo, BOOT_ID) != boot
     for stack in (hq, oslo):
-        assert eventually(lambda: answers(stack) not in ("", boots[stack.name]), 240)  # noqa: B023
+        assert eventually(lambda: answers(stack), 240)  # noqa: B023
         assert on_node(stack, "systemctl is-system-running --wait").strip() == "running"
         assert on_node(stack, "/sbin/sysctl --values net.ipv4.tcp_congestion_control").strip() == "bbr"
         assert on_node(stack, "/sbin/tc qdisc show dev eth0 root").startswith("qdisc fq ")
         assert "policy drop" in on_node(stack, "sudo nft list chain inet fjord_edge input")
-    assert eventually(lambda: healthy(oslo), 240)
+    found = analysed(oslo)
+    assert found.units
+    assert found.modules
 
 
 @pytest.mark.usefixtures("hq")

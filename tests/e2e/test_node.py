@@ -10,6 +10,7 @@ from config.versions import FIXED_SYSCTLS
 from lab.hypervisor import inside_command
 from lab.sensors import on_node
 from lab.stacks import Stack
+from tests.test_golden import GOLDEN
 
 
 @pytest.fixture(params=["hq", "oslo"])
@@ -64,6 +65,12 @@ def test_cloud_init_ended_without_a_complaint(stack: Stack) -> None:
     assert (
         on_node(stack, "sudo grep --count --extended-regexp 'WARNING|ERROR' /var/log/cloud-init.log || true") == "0\n"
     )
+
+
+@pytest.mark.parametrize("site", ["hq", "oslo", "small-farm"])
+def test_cloud_init_accepts_what_three_sites_that_differ_bring(hq: Stack, site: str) -> None:
+    user_data = (GOLDEN / site / "cloud-init/user-data").read_text()
+    assert "Valid cloud-config" in on_node(hq, "cloud-init schema --config-file /dev/stdin", stdin=user_data)
 
 
 def test_the_journal_is_kept_and_bounded(stack: Stack) -> None:
