@@ -10,11 +10,14 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 GIB = 1 << 30
 
 #: KVM_GET_API_VERSION of linux/kvm.h, and its only answer since Linux 2.6.22.
 KVM_GET_API_VERSION, KVM_API_VERSION = 0xAE00, 12
+
+VIRSH = ("virsh", "--connect", "qemu:///system")
 
 #: Debian 12's.
 LIBVIRT = (9, 0, 0)
@@ -58,19 +61,28 @@ def kvm(_: dict[str, Any]) -> Result:
 
 def libvirt(_: dict[str, Any]) -> Result:
     """The daemon answers and is new enough."""
-    said = output("virsh", "--connect", "qemu:///system", "version", "--daemon")
+    said = output(*VIRSH, "version", "--daemon")
     version = next((line.split()[-1] for line in said.splitlines() if "daemon" in line), "0.0.0")
     new_enough = tuple(map(int, version.split("."))) >= LIBVIRT
     return new_enough, f"libvirt {version}", "install libvirt 9.0 or newer: Debian 12's libvirt-daemon-system"
 
 
 def network(asked: dict[str, Any]) -> Result:
-    """Every bridge and libvirt network that the node joins is there."""
+    """Every bridge and libvirt network that the node joins is there, and none is another's second name.
+
+    The provider reads a network that stands for a bridge back as that bridge, and would replace the VM at each update.
+    """
     missing = [f"bridge {name}" for name in asked["bridges"] if not Path("/sys/class/net", name, "bridge").is_dir()]
-    active = output("virsh", "--connect", "qemu:///system", "net-list", "--name").split() if asked["networks"] else []
+    active = output(*VIRSH, "net-list", "--name").split() if asked["networks"] else []
     missing += [f"active libvirt network {name}" for name in asked["networks"] if name not in active]
-    found = f"no {', no '.join(missing)}" if missing else ", ".join([*asked["bridges"], *asked["networks"]])
-    return not missing, found, "make it, or name another"
+    if missing:
+        return False, f"no {', no '.join(missing)}", "make it, or name another"
+    for name in asked["networks"]:
+        described = ElementTree.fromstring(output(*VIRSH, "net-dumpxml", name))  # noqa: S314  libvirt wrote it
+        bridge = next((each.get("name") for each in described.iter("bridge")), None)
+        if described.find("forward[@mode='bridge']") is not None:
+            return False, f"libvirt network {name} is another name of the bridge {bridge}", f"write `bridge: {bridge}`"
+    return True, ", ".join([*asked["bridges"], *asked["networks"]]), ""
 
 
 def space(asked: dict[str, Any]) -> Result:

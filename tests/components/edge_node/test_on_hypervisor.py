@@ -84,8 +84,8 @@ def asked(tmp_path: Path, **more: Any) -> dict[str, Any]:
 def test_the_preflight_of_a_site_asks_for_its_own_disks_bridge_and_mesh() -> None:
     assert told(hypervisor.preflight("oslo", NODE, MESH)) == {
         "skipChecks": [],
-        "bridges": ["br0", "br-lan", "br-lte"],
-        "networks": [],
+        "bridges": ["br0", "br-lan"],
+        "networks": ["lte"],
         "pool": "/srv/nvme/fjord-edge/oslo",
         "bytes": 18 * GIB,
         "image": {"path": "/srv/nvme/fjord-edge/oslo/oslo-image-000000000000.qcow2", "sha256": 64 * "0"},
@@ -111,6 +111,22 @@ def test_every_check_that_fails_is_named_with_what_was_found_and_a_remedy(
     results = {check["name"]: check["passed"] for check in json.loads(printed.out)}
     assert set(results) == set(preflight.CHECKS)
     assert [name for name, passed in results.items() if passed is None] == ["kvm", "space", "nvme", "management"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "found", "remedy"),
+    [
+        ("bridge", "libvirt network lte is another name of the bridge br-lte", "write `bridge: br-lte`"),
+        ("open", "lte", ""),
+    ],
+)
+def test_a_libvirt_network_is_no_other_name_of_a_bridge(
+    tmp_path: Path, virsh: Virsh, mode: str, found: str, remedy: str
+) -> None:
+    virsh.answers("net-list", "lte")
+    virsh.answers("net-dumpxml", f'<network><forward mode="{mode}"/><bridge name="br-lte"/></network>')
+    result = preflight.network(asked(tmp_path, bridges=[], networks=["lte"]))
+    assert result == (mode != "bridge", found, remedy)
 
 
 def test_the_checks_are_those_that_a_site_may_skip() -> None:
