@@ -18,7 +18,7 @@ _SITE = "tests/e2e/test_docs.py::test_a_site_of_ones_own_comes_to_its_preview_by
 _EDGE = "tests/e2e/test_edge.py::test_"
 _DAYS = "tests/e2e/test_days_after.py::test_"
 _LOST = _DAYS + "a_lost_node_is_replaced_and_has_every_reading_that_was_backed_up"
-_SNAPSHOT = _DAYS + "a_snapshot_is_made_while_the_node_runs_and_brings_its_readings_back"
+_SNAPSHOT = _DAYS + "a_snapshot_is_made_while_the_node_runs_and_brings_its_data_back"
 _ENGINE = "tests/e2e/test_engine.py::test_a_preview_with_refresh_is_empty"
 _UP = "lab/stacks.py::up"
 

@@ -47,21 +47,22 @@ def healthy(stack: Stack) -> bool:
     return len(states) == 3 and all("(healthy)" in state for state in states)
 
 
-def test_a_snapshot_is_made_while_the_node_runs_and_brings_its_readings_back(oslo: Stack) -> None:
-    before = published(oslo, 4.25)
-    name = succeeds(oslo, "snapshot").split()[-1]
-    after = published(oslo, 4.5)
-    assert name in succeeds(oslo, "snapshot --list")
-    succeeds(oslo, f"restore {name} --yes")
-    assert eventually(lambda: healthy(oslo), 180)
-    assert is_stored(oslo, before)
-    assert not is_stored(oslo, after)
-    aside, kept = sorted(json.loads(succeeds(oslo, "snapshot --list --json")), key=lambda each: str(each["name"]))[::-1]
+KEPT = "/srv/fjord-edge/kept"
+
+
+def test_a_snapshot_is_made_while_the_node_runs_and_brings_its_data_back(hq: Stack) -> None:
+    on_node(hq, f"echo before | sudo tee {KEPT}")
+    name = succeeds(hq, "snapshot").split()[-1]
+    on_node(hq, f"echo after | sudo tee {KEPT}")
+    assert name in succeeds(hq, "snapshot --list")
+    succeeds(hq, f"restore {name} --yes")
+    assert on_node(hq, f"cat {KEPT}; sudo rm {KEPT}") == "before\n"
+    aside, kept = sorted(json.loads(succeeds(hq, "snapshot --list --json")), key=lambda each: str(each["name"]))[::-1]
     assert aside["name"].startswith("before-restore-")
     for each in (aside, kept):
-        succeeds(oslo, f"snapshot --delete {each['name']}")
-    assert json.loads(succeeds(oslo, "snapshot --list --json")) == []
-    assert set(oslo.preview()) == {"same"}
+        succeeds(hq, f"snapshot --delete {each['name']}")
+    assert json.loads(succeeds(hq, "snapshot --list --json")) == []
+    assert set(hq.preview()) == {"same"}
 
 
 def lose_oslo() -> None:
@@ -80,8 +81,9 @@ def fill(oslo: Stack) -> None:
     lines = [f"drill value={random.random()} {number}" for number in range(10_000)]  # noqa: S311  not a secret
     password = derive.influxdb_password(oslo.seed, "oslo", "telegraf", oslo.site.epochs.passwords)
     url = f"http://127.0.0.1:{INFLUXDB_PORT}/write?db={DATABASE}&precision=s"
-    options = f'user = "telegraf:{password}"\nurl = "{url}"\ndata = {json.dumps(chr(10).join(lines))}\n'
-    on_node(oslo, "curl --fail-with-body --silent --show-error --config -", stdin=options)
+    on_node(oslo, "umask 077; cat >fill", stdin=f'user = "telegraf:{password}"\nurl = "{url}"\n')
+    ask = "curl --fail-with-body --silent --show-error --config fill --data-binary @- && rm fill"
+    on_node(oslo, ask, stdin="\n".join(lines))
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from components.edge_node import hypervisor as programs
+from components.edge_node.on_hypervisor.keep_running import LOOK_SECONDS
 from config.loader import REGISTRY
 from config.registry import load_registry
 from lab import hypervisor
@@ -99,7 +100,7 @@ def test_after_the_hypervisors_power_cut_its_nodes_run_with_every_reading_and_al
     boot = on_node(oslo, BOOT_ID)
     # What was switched off on purpose stays off, until its hypervisor starts anew.
     assert inside("virsh", "destroy", "hq").returncode == 0
-    time.sleep(15)
+    time.sleep(2 * LOOK_SECONDS)
     assert inside("virsh", "domstate", "hq").stdout.strip() == "shut off"
     [cut] = power_cuts(oslo, 1, cut=restart_hypervisor)
     assert cut.acknowledged > RATE

@@ -26,18 +26,13 @@ def test_an_edited_sysctl_and_key_are_in_force_and_replace_no_vm(hq: Stack) -> N
     assert on_node(hq, BOOT_ID) == boot
 
 
-@pytest.mark.parametrize(
-    ("value", "told"),
-    [
-        ("201", 'sysctl: setting key "vm.swappiness": Invalid argument'),
-        ("007", "vm.swappiness: asked '007', found '7'"),
-    ],
-)
-def test_a_sysctl_that_the_kernel_refuses_or_reads_otherwise_fails_the_update(hq: Stack, value: str, told: str) -> None:
-    with hq.edited("node", "sysctls", value={"vm.swappiness": value}), pytest.raises(LabError):
-        hq.up()
+def test_a_sysctl_that_the_kernel_refuses_or_reads_otherwise_fails_the_update(hq: Stack) -> None:
+    for value in ("201", "007"):
+        with hq.edited("node", "sysctls", value={"vm.swappiness": value}), pytest.raises(LabError):
+            hq.up()
     hq.up()
-    assert told in hq.log
+    assert 'sysctl: setting key "vm.swappiness": Invalid argument' in hq.log
+    assert "vm.swappiness: asked '007', found '7'" in hq.log
 
 
 @pytest.mark.parametrize("port", [111, 8086])
