@@ -2,10 +2,11 @@
 
 import pulumi
 
+from components._docker import docker_provider
 from components._hypervisor import HypervisorHost
 from components.backup import Backup, BackupArgs
 from components.edge_node import EdgeNode, EdgeNodeArgs, hypervisor_provider
-from components.iot_stack import IoTStack, IoTStackArgs, docker_provider
+from components.iot_stack import IoTStack, IoTStackArgs
 from components.wireguard_mesh import PORT, WireGuardMesh, WireGuardMeshArgs
 from config import derive
 from config.loader import load_site

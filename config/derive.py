@@ -331,6 +331,11 @@ def influxdb_password(seed: Seed, site: str, user: str, epoch: int) -> str:
     return _password(derive(seed, site, Purpose.INFLUXDB, epoch, PASSWORD_BYTES, user=user))
 
 
+def influxdb_passwords(seed: Seed, site: str, user: str, epoch: int) -> list[str]:
+    """The password of this epoch, then those of the earlier ones, the newest first."""
+    return [influxdb_password(seed, site, user, each) for each in range(epoch, 0, -1)]
+
+
 def _hkdf(key_material: bytes, info: bytes, length: int) -> bytes:
     return HKDF(algorithm=SHA256(), length=length, salt=None, info=info).derive(key_material)
 

@@ -8,9 +8,9 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
-from components.iot_stack.containers import INFLUXDB_PORT, MQTT_TLS_PORT
-from components.iot_stack.influxdb import DATABASE
-from components.iot_stack.telegraf import MEASUREMENT
+from components._influxdb import INFLUXDB_PORT
+from components.iot_stack.containers import MQTT_TLS_PORT
+from components.iot_stack.telegraf import DATABASE, MEASUREMENT
 from config import derive
 from lab import hypervisor
 from lab.console import LabError

@@ -10,7 +10,7 @@ import pytest
 from lab.paths import CHECKOUT
 
 TOUCH_PULUMI: dict[str, set[str]] = {
-    "components": {"_guest.py", "_hypervisor.py", "_options.py", "component.py", "libvirt.py"},
+    "components": {"_docker.py", "_guest.py", "_hypervisor.py", "_options.py", "component.py", "libvirt.py"},
     "config": {"loader.py"},
     "tests/components": set(),
     "tests/config": set(),

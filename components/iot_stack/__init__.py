@@ -1,5 +1,5 @@
 """The containers of a site: broker, collector, database."""
 
-from components.iot_stack.component import IoTStack, IoTStackArgs, docker_provider
+from components.iot_stack.component import IoTStack, IoTStackArgs
 
-__all__ = ["IoTStack", "IoTStackArgs", "docker_provider"]
+__all__ = ["IoTStack", "IoTStackArgs"]

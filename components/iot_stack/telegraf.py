@@ -3,8 +3,8 @@
 import json
 from collections.abc import Sequence
 
-from components.iot_stack.containers import INFLUXDB_PORT, MQTT_TLS_PORT
-from components.iot_stack.influxdb import DATABASE
+from components._influxdb import INFLUXDB_PORT
+from components.iot_stack.containers import MQTT_TLS_PORT
 from components.iot_stack.mosquitto import MAX_INFLIGHT
 from config.derive import CertifiedKey, MqttUser
 from config.site import Sensor
@@ -12,6 +12,7 @@ from config.site import Sensor
 #: Readings in one write; not more than the broker lets be unacknowledged.
 BATCH = MAX_INFLIGHT
 
+DATABASE = "iot_data"
 MEASUREMENT = "reading"
 
 _CONF = """\

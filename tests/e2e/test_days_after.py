@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
-from components.iot_stack.containers import INFLUXDB_PORT
-from components.iot_stack.influxdb import DATABASE
+from components._influxdb import INFLUXDB_PORT
+from components.iot_stack.telegraf import DATABASE
 from config import derive
 from lab import nas
 from lab.hypervisor import inside_command

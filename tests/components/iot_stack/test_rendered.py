@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from components._influxdb import INFLUXDB_CONF, influxdb
 from components.iot_stack import containers
-from components.iot_stack.influxdb import INFLUXDB_CONF
 from components.iot_stack.mosquitto import MAX_INFLIGHT, BrokerUsers, acl, mosquitto_files
 from components.iot_stack.telegraf import telegraf_files
 from config.derive import CertifiedKey, MqttUser
@@ -120,7 +120,7 @@ def test_each_service_has_a_user_of_its_own() -> None:
     images = Images(mosquitto=digest, telegraf=digest, influxdb=digest)
     services = [
         containers.mosquitto(images, [IPv4Address("10.20.0.12")]),
-        containers.influxdb(images),
+        influxdb(images.influxdb),
         containers.telegraf(images),
     ]
     assert len({service.user for service in services}) == len(services)

@@ -12,10 +12,15 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from components.iot_stack.influxdb import user_files
-from components.iot_stack.on_node import influxdb_users
+from components._influxdb import Grant, user_files
+from components._influxdb.on_node import influxdb_users
 
-PASSWORDS = {"admin": "admin's \\ password", "telegraf": "t", "reader": "r"}
+ADMIN = "admin's \\ password"
+USERS = {
+    "telegraf": Grant(database="iot_data", privilege="WRITE", password="t"),
+    "reader": Grant(database="iot_data", privilege="READ", password="r"),
+}
+PASSWORDS = {"admin": ADMIN, "telegraf": "t", "reader": "r"}
 
 
 class Influxdb(HTTPServer):
@@ -30,7 +35,7 @@ class Influxdb(HTTPServer):
 
     def wanted(self, **changed: Any) -> dict[str, Any]:
         """What the program is given, at this server."""
-        file = json.loads(user_files(PASSWORDS)[1].contents)
+        file = json.loads(user_files(USERS, admin=ADMIN)[1].contents)
         return {**file, "url": f"http://127.0.0.1:{self.server_port}", **changed}
 
     def refusal(self, statement: str, credentials: tuple[str, str] | None) -> tuple[int, str] | None:
@@ -44,21 +49,29 @@ class Influxdb(HTTPServer):
 
     def execute(self, statement: str) -> dict[str, Any]:
         self.statements.append(statement)
-        literal = r"'((?:[^'\\]|\\.)*)'"
-        if match := re.fullmatch(rf"CREATE USER (\w+) WITH PASSWORD {literal}( WITH ALL PRIVILEGES)?", statement):
+        literal, name = r"'((?:[^'\\]|\\.)*)'", r'"?([\w-]+)"?'
+        if match := re.fullmatch(rf"CREATE USER {name} WITH PASSWORD {literal}( WITH ALL PRIVILEGES)?", statement):
             if match[1] in self.passwords:
                 return {"error": "user already exists"}
             self.passwords[match[1]] = re.sub(r"\\(.)", r"\1", match[2])
-        elif match := re.fullmatch(rf"SET PASSWORD FOR (\w+) = {literal}", statement):
+        elif match := re.fullmatch(rf"SET PASSWORD FOR {name} = {literal}", statement):
             if match[1] not in self.passwords:
                 return {"error": "user not found"}
             self.passwords[match[1]] = re.sub(r"\\(.)", r"\1", match[2])
-        elif match := re.fullmatch(r"CREATE DATABASE (\w+)", statement):
+        elif match := re.fullmatch(rf"DROP USER {name}", statement):
+            del self.passwords[match[1]]
+            self.grants = {held for held in self.grants if held[2] != match[1]}
+        elif match := re.fullmatch(rf"CREATE DATABASE {name}", statement):
             self.databases.add(match[1])
-        elif match := re.fullmatch(r"GRANT (\w+) ON (\w+) TO (\w+)", statement):
+        elif match := re.fullmatch(rf"GRANT (\w+) ON {name} TO {name}", statement):
             if match[2] not in self.databases:
                 return {"error": f"database not found: {match[2]}"}
             self.grants.add((match[1], match[2], match[3]))
+        elif match := re.fullmatch(rf"REVOKE ALL ON {name} FROM {name}", statement):
+            self.grants = {held for held in self.grants if held[1:] != (match[1], match[2])}
+        elif match := re.fullmatch(rf"SHOW GRANTS FOR {name}", statement):
+            held = [[held[1], held[0]] for held in self.grants if held[2] == match[1]]
+            return {"series": [{"columns": ["database", "privilege"], "values": held}]}
         elif statement == "SHOW USERS":
             rows = [[user, user == "admin"] for user in self.passwords]
             return {"series": [{"columns": ["user", "admin"], "values": rows}]}
@@ -125,10 +138,36 @@ def test_what_was_interrupted_is_finished(database: Influxdb) -> None:
     assert database.passwords == PASSWORDS
 
 
+def user(name: str, **changed: str) -> dict[str, dict[str, str]]:
+    """The users of the file with one of them changed."""
+    users: dict[str, dict[str, str]] = json.loads(user_files(USERS, admin=ADMIN)[1].contents)["users"]
+    return users | {name: users.get(name, users["reader"]) | changed}
+
+
 def test_a_new_password_is_set(database: Influxdb) -> None:
     influxdb_users.apply(database.wanted())
-    influxdb_users.apply(database.wanted(passwords=PASSWORDS | {"telegraf": "new"}))
+    influxdb_users.apply(database.wanted(users=user("telegraf", password="new")))
     assert database.passwords == PASSWORDS | {"telegraf": "new"}
+
+
+def test_an_administrators_new_password_takes_the_place_of_a_former_one(database: Influxdb) -> None:
+    influxdb_users.apply(database.wanted())
+    influxdb_users.apply(database.wanted(admin="second", formerAdmins=[ADMIN]))
+    influxdb_users.apply(database.wanted(admin="fourth", formerAdmins=["third", "second", ADMIN]))
+    assert database.passwords == PASSWORDS | {"admin": "fourth"}
+
+
+def test_a_user_who_is_not_listed_is_removed_and_the_data_stays(database: Influxdb) -> None:
+    influxdb_users.apply(database.wanted(users=user("bergen-1", database="site_bergen")))
+    influxdb_users.apply(database.wanted())
+    assert database.passwords == PASSWORDS
+    assert "site_bergen" in database.databases
+
+
+def test_a_user_keeps_no_grant_on_another_database(database: Influxdb) -> None:
+    influxdb_users.apply(database.wanted(users=user("reader", database="other")))
+    influxdb_users.apply(database.wanted())
+    assert database.grants == {("WRITE", "iot_data", "telegraf"), ("READ", "iot_data", "reader")}
 
 
 def told(server: Influxdb, folder: Path, capsys: pytest.CaptureFixture[str], **changed: Any) -> str:
@@ -144,7 +183,7 @@ def told(server: Influxdb, folder: Path, capsys: pytest.CaptureFixture[str], **c
 def test_what_the_database_refuses_is_told_without_the_statement(
     database: Influxdb, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    message = told(database, tmp_path, capsys, database="no name")
+    message = told(database, tmp_path, capsys, users=user("reader", database="no name"))
     assert message == "InfluxDB's users were not applied: CREATE DATABASE: error parsing query\n"
 
 
@@ -153,8 +192,8 @@ def test_another_administrators_password_is_told_without_either(
 ) -> None:
     database.passwords["admin"] = "theirs"
     message = told(database, tmp_path, capsys)
-    assert "401" in message
-    assert "password" not in message
+    assert "no epoch of this seed" in message
+    assert not [password for password in PASSWORDS.values() if f" {password} " in message]
 
 
 def test_a_database_that_is_away_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

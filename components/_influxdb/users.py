@@ -1,0 +1,56 @@
+"""The database's databases and users, and the program that brings it to them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Literal
+
+from components._files import CONFIGURATION, PROGRAMS, File
+from components._influxdb.service import INFLUXDB_PORT
+from components._services import LOOPBACK
+
+ADMIN = "admin"
+
+_USERS_PROGRAM = f"{PROGRAMS}/influxdb-users"
+_USERS_FILE = f"{CONFIGURATION}/influxdb-users.json"
+
+#: Brings databases and users to what the file says; idempotent.
+APPLY_USERS = f"{_USERS_PROGRAM} {_USERS_FILE}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grant:
+    """A user who may do one thing in one database."""
+
+    database: str
+    privilege: Literal["READ", "WRITE", "ALL"]
+    password: str = field(repr=False)
+
+
+def user_files(
+    users: Mapping[str, Grant], *, admin: str, former_admins: Sequence[str] = (), address: IPv4Address = LOOPBACK
+) -> list[File]:
+    """Render the program that makes the users, and what it shall make; any other user is removed.
+
+    Args:
+        users: by their names; their databases are made where they are missing.
+        admin: the administrator's password.
+        former_admins: the passwords before it, one of which may still be in force.
+        address: where the database is reached on the node.
+    """
+    wanted = {
+        "url": f"http://{address}:{INFLUXDB_PORT}",
+        "admin": admin,
+        "formerAdmins": list(former_admins),
+        "users": {
+            name: {"password": grant.password, "privilege": grant.privilege, "database": grant.database}
+            for name, grant in users.items()
+        },
+    }
+    program = (Path(__file__).parent / "on_node" / "influxdb_users.py").read_text()
+    return [
+        File(path=_USERS_PROGRAM, contents=program, mode=0o755),
+        File(path=_USERS_FILE, contents=json.dumps(wanted, indent=2) + "\n", mode=0o600),
+    ]
