@@ -60,7 +60,7 @@ class Model(BaseModel):
             ConfigError: one mistake for each thing that is wrong.
         """
         try:
-            return cls.model_validate_json(json.dumps(content))
+            return cls.model_validate_json(json.dumps(content, default=str))
         except ValidationError as error:
             raise ConfigError(*_mistakes(error, file, root)) from None
 

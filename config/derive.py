@@ -162,6 +162,11 @@ def identity_key(seed: Seed, site: str, epoch: int) -> IdentityKey:
     return IdentityKey.from_bytes(derive(seed, site, Purpose.IDENTITY, epoch, X25519_BYTES))
 
 
+def rotated(seed: Seed, next_seed: Seed | None, epoch: int) -> tuple[Seed, int]:
+    """From which seed, and of which epoch, the next key of a purpose is: always the next epoch, so that it differs."""
+    return next_seed or seed, epoch + 1
+
+
 def pairwise_password(own: IdentityKey, peer_public: str, purpose: str) -> str:
     """Compute the password that two sites have in common; each needs only the other's public identity key.
 
@@ -187,6 +192,22 @@ def pairwise_password(own: IdentityKey, peer_public: str, purpose: str) -> str:
     first, second = sorted([base64.b64decode(own.public), peer])
     info = f"{_FORMAT}/pairwise/{_checked_name(purpose)}/".encode() + first + second
     return _password(_hkdf(shared, info, PASSWORD_BYTES))
+
+
+def summary_account(site: str, own: IdentityKey, peer_public: str) -> tuple[str, str]:
+    """The user name and password with which a site reaches its database at headquarters; both sides compute them.
+
+    The name holds a fingerprint of the two keys: while one of them is rotated, there is a user for the old pair and one
+    for the new.
+
+    Args:
+        site: the site's name, whichever side computes.
+        own: the identity key of the side that computes.
+        peer_public: the other side's public identity key, base64.
+    """
+    pair = "/".join(sorted([own.public, peer_public]))
+    fingerprint = hashlib.sha256(f"{_FORMAT}/summary-account/{pair}".encode()).hexdigest()[:8]
+    return f"{site}-{fingerprint}", pairwise_password(own, peer_public, f"summaries.{site}")
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,10 @@ import pulumi
 from pulumi.runtime.config import get_config, is_config_secret
 
 from config.base import ConfigError, Mistake
-from config.derive import IdentityKey, Seed, WireGuardKey, identity_key, wireguard_key
+from config.derive import IdentityKey, Seed, WireGuardKey, identity_key, rotated, summary_account, wireguard_key
 from config.image import check_image
-from config.registry import Entry, Registry, load_registry, registered_keys
-from config.site import Backup, Epochs, Iot, Node, SiteSection
+from config.registry import Entry, IPNetwork, Registry, RegistryFile, load_registry, read_entry
+from config.site import Backup, Epochs, Iot, Node, SiteSection, Summaries
 from config.ssh import HypervisorKeys, hypervisor_keys
 
 PROJECT = "fjord-edge"
@@ -33,9 +33,11 @@ class Site:
     node: Node
     epochs: Epochs
     iot: Iot | None
+    summaries: Summaries | None
     backup: Backup | None
     registry: Registry
     seed: Seed
+    next_seed: Seed | None
     hypervisor_keys: HypervisorKeys
 
     @property
@@ -44,10 +46,37 @@ class Site:
         return self.registry.entries[self.name]
 
     @property
-    def headquarters(self) -> IPv4Address | None:
-        """Headquarters' address in the mesh; None for headquarters itself."""
+    def tunnel_keys(self) -> list[WireGuardKey]:
+        """The key of the site's end of the tunnel, and the one that takes its place while it is rotated."""
+        keys = [wireguard_key(self.seed, self.name, self.epochs.wireguard)]
+        if self.entry.next_tunnel_key:
+            keys.append(next_wireguard_key(self.seed, self.next_seed, self.name, self.epochs))
+        return keys
+
+    @property
+    def summary_accounts(self) -> dict[str, dict[str, str]]:
+        """Headquarters' user names and passwords for each other site: those of every pair of keys that is in use."""
+        own = [identity_key(self.seed, self.name, self.epochs.identity)]
+        if self.entry.next_identity_key:
+            own.append(next_identity_key(self.seed, self.next_seed, self.name, self.epochs))
+        return {
+            name: dict(
+                summary_account(name, key, theirs)
+                for key in own
+                for theirs in (entry.identity_key, entry.next_identity_key)
+                if theirs
+            )
+            for name, entry in self.registry.entries.items()
+            if name != self.name
+        }
+
+    @property
+    def headquarters(self) -> tuple[IPv4Address | IPv6Address, ...]:
+        """Headquarters' addresses in the mesh; none for headquarters itself."""
         hub = self.registry.entries[self.registry.hub]
-        return None if hub is self.entry else hub.address
+        if hub is self.entry:
+            return ()
+        return (hub.address, hub.address6) if hub.address6 else (hub.address,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +86,8 @@ class StackConfig:
     site: str | None
     seed: str | None
     seed_is_secret: bool
+    next_seed: str | None = None
+    next_seed_is_secret: bool = True
 
 
 def load_site() -> Site:
@@ -70,6 +101,8 @@ def load_site() -> Site:
         site=get_config(f"{PROJECT}:site"),
         seed=get_config(f"{PROJECT}:seed"),
         seed_is_secret=is_config_secret(f"{PROJECT}:seed"),
+        next_seed=get_config(f"{PROJECT}:nextSeed"),
+        next_seed_is_secret=is_config_secret(f"{PROJECT}:nextSeed"),
     )
     try:
         site = assemble(stack, content, REGISTRY)
@@ -96,7 +129,8 @@ def assemble(stack: str, content: StackConfig, folder: Path) -> Site:
     file = f"Pulumi.{stack}.yaml"
     section = SiteSection.parse(_site_section(content, file), file=file, root=f"{PROJECT}:site")
     seed = _seed(content, file, stack, allow_published=section.allow_published_seed)
-    _check_keys(stack, registered_keys(folder, stack), seed, section.epochs)
+    next_seed = _next_seed(content, file)
+    _check_keys(read_entry(folder, stack), public_keys(seed, next_seed, stack, section.epochs))
     registry = load_registry(folder)
     _check_management_path(section, registry, file)
     _check_backup_path(section, registry, file)
@@ -107,9 +141,11 @@ def assemble(stack: str, content: StackConfig, folder: Path) -> Site:
         node=section.node,
         epochs=section.epochs,
         iot=section.iot,
+        summaries=section.summaries,
         backup=section.backup,
         registry=registry,
         seed=seed,
+        next_seed=next_seed,
         hypervisor_keys=hypervisor_keys(
             section.node.hypervisor, CHECKOUT, file=file, key=f"{PROJECT}:site.node.hypervisor"
         ),
@@ -152,40 +188,56 @@ def _seed(content: StackConfig, file: str, stack: str, *, allow_published: bool)
     return seed
 
 
+def _next_seed(content: StackConfig, file: str) -> Seed | None:
+    key = f"{PROJECT}:nextSeed"
+    if content.next_seed is None:
+        return None
+    if not content.next_seed_is_secret:
+        raise ConfigError(Mistake(file, key, "", "the next seed lies here in the clear; it is spent, make another"))
+    try:
+        return Seed.parse(content.next_seed)
+    except ValueError as error:
+        raise ConfigError(Mistake(file, key, "", str(error))) from None
+
+
 def _check_role(entry: Entry, section: SiteSection, file: str) -> None:
     key = f"{PROJECT}:site.iot"
     if entry.role == "site" and section.iot is None:
         raise ConfigError(Mistake(file, key, "", "a site needs this section; see Pulumi.oslo.yaml"))
     if entry.role == "hub" and section.iot is not None:
         raise ConfigError(Mistake(file, key, "", "a hub takes in no sensors; remove this section"))
+    if entry.role == "site" and section.summaries is not None:
+        key = f"{PROJECT}:site.summaries"
+        raise ConfigError(Mistake(file, key, "", "only the hub keeps summaries; remove this section"))
 
 
 def _check_management_path(section: SiteSection, registry: Registry, file: str) -> None:
     """A hypervisor that is reached through its own guest is out of reach exactly when it is needed."""
     host = section.node.hypervisor.host
-    try:
-        inside = ip_address(host) in registry.network
-    except ValueError:
-        return
-    if inside:
-        remedy = f"lies inside the mesh {registry.network}; give the hypervisor's own management address"
+    if mesh := _mesh_around(host, registry):
+        remedy = f"lies inside the mesh {mesh}; give the hypervisor's own management address"
         raise ConfigError(Mistake(file, f"{PROJECT}:site.node.hypervisor.host", host, remedy))
 
 
 def _check_backup_path(section: SiteSection, registry: Registry, file: str) -> None:
     """A new node takes its data back before its tunnel is up."""
-    try:
-        inside = section.backup is not None and ip_address(section.backup.host) in registry.network
-    except ValueError:
-        return
-    if section.backup and inside:
-        remedy = f"lies inside the mesh {registry.network}; a new node takes its data back before it has a tunnel"
+    if section.backup and (mesh := _mesh_around(section.backup.host, registry)):
+        remedy = f"lies inside the mesh {mesh}; a new node takes its data back before it has a tunnel"
         raise ConfigError(Mistake(file, f"{PROJECT}:site.backup.host", section.backup.host, remedy))
+
+
+def _mesh_around(host: str, registry: Registry) -> IPNetwork | None:
+    """The mesh's network in which a host lies that is given by its address."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return None
+    return next((network for network in registry.networks if address in network), None)
 
 
 def _check_networks(stack: str, section: SiteSection, registry: Registry, file: str) -> None:
     """What the tunnel leads to, the mesh and the other sites' networks, cannot also lie beside the guest."""
-    beyond = {registry.network: "the mesh"} | {
+    beyond: dict[IPNetwork, str] = dict.fromkeys(registry.networks, "the mesh") | {
         network: f"the network of {name}"
         for name, entry in registry.entries.items()
         if name != stack
@@ -194,33 +246,53 @@ def _check_networks(stack: str, section: SiteSection, registry: Registry, file: 
     mistakes = [
         Mistake(
             file,
-            f"{PROJECT}:site.node.{place}.address",
-            str(interface.address),
+            f"{PROJECT}:site.node.{place}.{key}",
+            str(address),
             f"overlaps {whose} {network}, to which the tunnel leads; give the interface another network",
         )
         for place, interface in section.node.network.interfaces.items()
+        for key, address in zip(("address", "address6"), interface.addresses, strict=False)
         for network, whose in beyond.items()
-        if interface.address.network.overlaps(network)
+        if address.version == network.version and address.network.overlaps(network)
     ]
     if mistakes:
         raise ConfigError(*mistakes)
 
 
-def _check_keys(site: str, registered: Mapping[str, str], seed: Seed, epochs: Epochs) -> None:
-    """The registry tells everyone else this site's public keys: they must be the ones that its seed gives."""
+def public_keys(seed: Seed, next_seed: Seed | None, site: str, epochs: Epochs) -> dict[str, str]:
+    """The public keys that a site's registry file says, by their place in it: those in use, and those to come."""
     computed: dict[str, WireGuardKey | IdentityKey] = {
         "tunnelKey": wireguard_key(seed, site, epochs.wireguard),
         "identityKey": identity_key(seed, site, epochs.identity),
+        "nextTunnelKey": next_wireguard_key(seed, next_seed, site, epochs),
+        "nextIdentityKey": next_identity_key(seed, next_seed, site, epochs),
     }
-    mistakes = [
-        Mistake(
-            f"config/mesh/{site}.yaml",
-            name,
-            registered.get(name, ""),
-            f"the seed and epoch give another key; write `{name}: {key.public}`",
-        )
-        for name, key in computed.items()
-        if registered.get(name) != key.public
-    ]
+    return {name: key.public for name, key in computed.items()}
+
+
+def next_wireguard_key(seed: Seed, next_seed: Seed | None, site: str, epochs: Epochs) -> WireGuardKey:
+    """The tunnel key that follows the one in use."""
+    source, epoch = rotated(seed, next_seed, epochs.wireguard)
+    return wireguard_key(source, site, epoch)
+
+
+def next_identity_key(seed: Seed, next_seed: Seed | None, site: str, epochs: Epochs) -> IdentityKey:
+    """The identity key that follows the one in use."""
+    source, epoch = rotated(seed, next_seed, epochs.identity)
+    return identity_key(source, site, epoch)
+
+
+def _check_keys(registered: RegistryFile, computed: Mapping[str, str]) -> None:
+    """The registry tells everyone else this site's public keys: they must be the ones that its seed gives."""
+    mistakes = []
+    for name, key in computed.items():
+        found = registered.content.get(name)
+        is_next = name.startswith("next")
+        if found == key or (is_next and found is None):
+            continue
+        remedy = f"the seed and epoch give another key; write `{name}: {key}`"
+        if is_next:
+            remedy += ", or remove the line when the rotation is over"
+        mistakes.append(Mistake(registered.at(name), name, str(found or ""), remedy))
     if mistakes:
         raise ConfigError(*mistakes)

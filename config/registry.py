@@ -1,19 +1,49 @@
 """The registry `config/mesh/<site>.yaml`: public facts, one file a site, owned by its team."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+    ip_interface,
+)
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import yaml
-from pydantic import StringConstraints, model_validator
+from pydantic import AfterValidator, IPvAnyNetwork, StringConstraints, model_validator
 
 from config.base import ConfigError, Mistake, Model
 
+IPNetwork = IPv4Network | IPv6Network
+IPInterface = IPv4Interface | IPv6Interface
+
+#: WireGuard's customary port, on which a site without an endpoint listens.
+DEFAULT_PORT = 51820
+
+
+def port_of(endpoint: str) -> int:
+    """The port of host:port."""
+    return int(endpoint.rpartition(":")[2])
+
+
+def _has_a_port(endpoint: str) -> str:
+    if not 1 <= port_of(endpoint) <= 65535:
+        raise ValueError("the port is not within 1 to 65535")
+    return endpoint
+
+
 PublicKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$")]
-Endpoint = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.-]+:\d{1,5}$")]
+Endpoint = Annotated[
+    str,
+    StringConstraints(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?):\d{1,5}$"),
+    AfterValidator(_has_a_port),
+]
 
 
 class Entry(Model):
@@ -25,25 +55,56 @@ class Entry(Model):
     """The team that owns the site, as CODEOWNERS names it."""
     address: IPv4Address
     """Address in the mesh."""
+    address6: IPv6Address | None = None
+    """IPv6 address in the mesh."""
     tunnel_key: PublicKey
     """WireGuard public key, base64."""
+    next_tunnel_key: PublicKey | None = None
+    """The WireGuard public key that takes its place in a rotation; the others let both in meanwhile."""
     identity_key: PublicKey
     """X25519 public key for secrets shared in pairs, base64."""
-    networks: tuple[IPv4Network, ...] = ()
+    next_identity_key: PublicKey | None = None
+    """The identity key that takes its place; headquarters takes the passwords of both meanwhile."""
+    networks: tuple[IPvAnyNetwork, ...] = ()
     """Networks reached through the site."""
     endpoint: Endpoint | None = None
     """host:port where others reach it; absent behind NAT."""
+    next_endpoint: Endpoint | None = None
+    """Where the hub is reached with its next key: another port, since both keys are in use at once."""
     mesh: IPv4Network | None = None
     """The mesh's network; the hub's file alone says it."""
+    mesh6: IPv6Network | None = None
+    """The mesh's IPv6 network, if it has one; the hub's file alone says it."""
 
     @model_validator(mode="after")
     def hub_is_found_and_says_the_mesh(self) -> Self:
         """Sites dial the hub, so it needs an endpoint; the mesh's network has one place."""
         if self.role == "hub" and (self.endpoint is None or self.mesh is None):
             raise ValueError("a hub needs `endpoint` (host:port) and `mesh` (the mesh's network)")
-        if self.role == "site" and self.mesh is not None:
-            raise ValueError("only the hub's file says `mesh`; remove it")
+        if self.role == "site" and (self.mesh is not None or self.mesh6 is not None):
+            raise ValueError("only the hub's file says `mesh` and `mesh6`; remove it")
         return self
+
+    @model_validator(mode="after")
+    def hub_rotates_by_a_second_port(self) -> Self:
+        """Two interfaces cannot listen on one port, and a site changes its key on the interface that it has."""
+        if self.role == "site" and self.next_endpoint:
+            raise ValueError("a site's next key needs no `nextEndpoint`; remove it")
+        if self.role == "site":
+            return self
+        if bool(self.next_tunnel_key) != bool(self.next_endpoint):
+            raise ValueError("a hub's `nextTunnelKey` and `nextEndpoint` come and go together")
+        if self.next_endpoint and self.endpoint and port_of(self.next_endpoint) == port_of(self.endpoint):
+            raise ValueError("`nextEndpoint` has the port of `endpoint`; give it another one")
+        return self
+
+    @property
+    def allowed_ips(self) -> tuple[IPNetwork, ...]:
+        """What lies behind the site's end of the tunnel: its own addresses and its networks."""
+        own: list[IPNetwork] = [IPv4Network(self.address), *self.networks]
+        if self.address6:
+            own.insert(1, IPv6Network(self.address6))
+        return tuple(own)
 
 
 @dataclass(frozen=True)
@@ -64,28 +125,66 @@ class Registry:
         assert network is not None  # noqa: S101  Entry's own rule
         return network
 
+    @property
+    def networks(self) -> tuple[IPNetwork, ...]:
+        """The mesh's networks of both families."""
+        network6 = self.entries[self.hub].mesh6
+        return (self.network, network6) if network6 else (self.network,)
+
+    def interfaces(self, site: str) -> tuple[IPInterface, ...]:
+        """A site's addresses in the mesh, each with the mesh's prefix length."""
+        entry = self.entries[site]
+        own = [entry.address, *([entry.address6] if entry.address6 else [])]
+        return tuple(
+            ip_interface(f"{address}/{network.prefixlen}") for address, network in zip(own, self.networks, strict=False)
+        )
+
+
+@dataclass(frozen=True)
+class RegistryFile:
+    """One file as it was written: what it says, and where."""
+
+    name: str
+    content: Mapping[str, object]
+    lines: Mapping[str, int]
+    """Line of each key, and of each item of a list as `key.number`, from 1."""
+
+    @property
+    def path(self) -> str:
+        """As messages show it."""
+        return shown(self.name)
+
+    def at(self, key: str) -> str:
+        """File and line of a key; the file alone where it has none."""
+        while key and key not in self.lines:
+            key = key.rpartition(".")[0]
+        return f"{self.path}:{self.lines[key]}" if key else self.path
+
 
 def load_registry(folder: Path) -> Registry:
     """Read and validate all entries.
 
     Raises:
-        ConfigError: every mistake of the whole registry, with its file.
+        ConfigError: every mistake of the whole registry, with its file and line.
     """
+    files: dict[str, RegistryFile] = {}
     entries: dict[str, Entry] = {}
     mistakes: list[Mistake] = []
     for path in sorted(folder.glob("*.yaml")):
         try:
-            entries[path.stem] = Entry.parse(_content(path), file=_shown(path.stem))
+            file = read_entry(folder, path.stem)
+            files[file.name] = file
+            entries[file.name] = Entry.parse(file.content, file=file.path)
         except ConfigError as error:
-            mistakes.extend(error.mistakes)
+            mistakes += [_placed(mistake, files.get(path.stem)) for mistake in error.mistakes]
     if not mistakes:
-        mistakes.extend(_mistakes_between(entries))
+        mistakes += _mistakes_between(entries, files)
     if mistakes:
         raise ConfigError(*mistakes)
     return Registry(entries)
 
 
-def registered_keys(folder: Path, site: str) -> dict[str, str]:
+def read_entry(folder: Path, site: str) -> RegistryFile:
     """Read one site's entry alone, as it stands; `load_registry` judges it.
 
     Raises:
@@ -93,60 +192,97 @@ def registered_keys(folder: Path, site: str) -> dict[str, str]:
     """
     path = folder / f"{site}.yaml"
     if not path.exists():
-        raise ConfigError(Mistake(_shown(site), "", "", "the site has no registry entry; add this file"))
-    return {key: str(value) for key, value in _content(path).items()}
-
-
-def _content(path: Path) -> dict[str, object]:
+        raise ConfigError(Mistake(shown(site), "", "", "the site has no registry entry; `edge key` prints one"))
+    loader = yaml.CSafeLoader(path.read_text())
     try:
-        content = yaml.safe_load(path.read_text())
+        node = loader.get_single_node()
+        if not isinstance(node, yaml.MappingNode):
+            raise ConfigError(Mistake(shown(site), "", "", "expected `key: value` lines; see config/mesh/hq.yaml"))
+        content = loader.construct_document(node)
     except yaml.YAMLError as error:
-        raise ConfigError(Mistake(_shown(path.stem), "", "", f"not YAML: {error}".replace("\n", " "))) from None
-    if not isinstance(content, dict):
-        raise ConfigError(Mistake(_shown(path.stem), "", "", "expected `key: value` lines; see config/mesh/hq.yaml"))
-    return content
+        raise ConfigError(Mistake(shown(site), "", "", f"not YAML: {error}".replace("\n", " "))) from None
+    finally:
+        loader.dispose()
+    return RegistryFile(site, content, dict(_lines(node)))
 
 
-def _shown(name: str) -> str:
-    return f"config/mesh/{name}.yaml"
+def shown(site: str) -> str:
+    """A site's registry file as messages show it."""
+    return f"config/mesh/{site}.yaml"
 
 
-def _mistakes_between(entries: Mapping[str, Entry]) -> Iterator[Mistake]:
+def _lines(node: yaml.MappingNode) -> Iterator[tuple[str, int]]:
+    for key, value in node.value:
+        yield key.value, key.start_mark.line + 1
+        if isinstance(value, yaml.SequenceNode):
+            for number, item in enumerate(value.value):
+                yield f"{key.value}.{number}", item.start_mark.line + 1
+
+
+def _placed(mistake: Mistake, file: RegistryFile | None) -> Mistake:
+    return mistake._replace(file=file.at(mistake.key)) if file else mistake
+
+
+def _mistakes_between(entries: Mapping[str, Entry], files: Mapping[str, RegistryFile]) -> Iterator[Mistake]:
     hubs = [name for name, entry in entries.items() if entry.role == "hub"]
     if len(hubs) != 1:
         yield Mistake("config/mesh", "role", ", ".join(hubs) or "no hub", "exactly one file must say `role: hub`")
         return
-    mesh = entries[hubs[0]].mesh
+    meshes: Sequence[IPNetwork] = Registry(entries).networks
     for name, entry in entries.items():
-        file = _shown(name)
-        if mesh is not None and entry.address not in mesh:
-            yield Mistake(file, "address", str(entry.address), f"outside the mesh {mesh}; choose a free address in it")
-        for network in entry.networks:
-            if mesh is not None and network.overlaps(mesh):
-                yield Mistake(
-                    file, "networks", str(network), f"overlaps the mesh {mesh}; a site's networks lie outside"
-                )
-    for key in ("address", "tunnel_key", "identity_key"):
-        yield from _repeated(entries, key)
-    yield from _overlapping(entries)
+        yield from _outside(entry, files[name], meshes)
+    for keys in (("address",), ("address6",), ("tunnelKey", "nextTunnelKey"), ("identityKey", "nextIdentityKey")):
+        yield from _repeated(entries, files, keys)
+    yield from _overlapping(entries, files)
 
 
-def _repeated(entries: Mapping[str, Entry], key: str) -> Iterator[Mistake]:
+def _outside(entry: Entry, file: RegistryFile, meshes: Sequence[IPNetwork]) -> Iterator[Mistake]:
+    """Addresses outside the mesh, and networks inside it."""
+    by_version = {mesh.version: mesh for mesh in meshes}
+    for key, address in (("address", entry.address), ("address6", entry.address6)):
+        if address is None:
+            continue
+        mesh = by_version.get(address.version)
+        if mesh is None:
+            yield Mistake(file.at(key), key, str(address), "the mesh has no IPv6 network; remove it, or add `mesh6`")
+        elif address not in mesh:
+            yield Mistake(file.at(key), key, str(address), f"outside the mesh {mesh}; choose a free address in it")
+        elif address == mesh.network_address or (mesh.version == 4 and address == mesh.broadcast_address):
+            yield Mistake(file.at(key), key, str(address), f"is no host's address in {mesh}; choose a free one")
+    for number, network in enumerate(entry.networks):
+        mesh = by_version.get(network.version)
+        if mesh is not None and network.overlaps(mesh):
+            remedy = f"overlaps the mesh {mesh}; a site's networks lie outside"
+            yield Mistake(file.at(f"networks.{number}"), "networks", str(network), remedy)
+
+
+def _repeated(
+    entries: Mapping[str, Entry], files: Mapping[str, RegistryFile], keys: Sequence[str]
+) -> Iterator[Mistake]:
     owners: dict[object, str] = {}
+    attributes = {field.alias: name for name, field in Entry.model_fields.items()}
     for name, entry in entries.items():
-        value = getattr(entry, key)
-        if (owner := owners.setdefault(value, name)) != name:
-            shown = Entry.model_fields[key].alias or key
-            yield Mistake(_shown(name), shown, str(value), f"already taken by {owner}; each site has its own")
+        for key in keys:
+            value = getattr(entry, attributes[key])
+            if value is None:
+                continue
+            if value in owners:
+                remedy = f"already taken by {owners[value]}; each site has its own"
+                yield Mistake(files[name].at(key), key, str(value), remedy)
+            owners.setdefault(value, name)
 
 
-def _overlapping(entries: Mapping[str, Entry]) -> Iterator[Mistake]:
+def _overlapping(entries: Mapping[str, Entry], files: Mapping[str, RegistryFile]) -> Iterator[Mistake]:
     """Sorted by address, an overlap is always with the network before it that reaches furthest."""
-    networks = sorted((network, name) for name, entry in entries.items() for network in entry.networks)
-    furthest: tuple[IPv4Network, str] | None = None
-    for network, name in networks:
-        if furthest and network.overlaps(furthest[0]):
-            remedy = f"overlaps {furthest[0]} of {furthest[1]}; a network has one site"
-            yield Mistake(_shown(name), "networks", str(network), remedy)
-        if furthest is None or network.broadcast_address > furthest[0].broadcast_address:
-            furthest = network, name
+    everything = [
+        (network.version, int(network.network_address), int(network.broadcast_address), name, number, network)
+        for name, entry in entries.items()
+        for number, network in enumerate(entry.networks)
+    ]
+    furthest: tuple[int, int, str, IPNetwork] | None = None
+    for version, first, last, name, number, network in sorted(everything, key=lambda each: each[:5]):
+        if furthest and furthest[0] == version and first <= furthest[1]:
+            remedy = f"overlaps {furthest[3]} of {furthest[2]}; a network has one site"
+            yield Mistake(files[name].at(f"networks.{number}"), "networks", str(network), remedy)
+        if furthest is None or furthest[0] != version or last > furthest[1]:
+            furthest = version, last, name, network

@@ -32,6 +32,13 @@ def stack_file_schema() -> dict[str, Any]:
                         "properties": {"secure": {"type": "string"}},
                         "additionalProperties": False,
                     },
+                    f"{PROJECT}:nextSeed": {
+                        "description": "The seed that takes its place, encrypted; while it is changed.",
+                        "type": "object",
+                        "required": ["secure"],
+                        "properties": {"secure": {"type": "string"}},
+                        "additionalProperties": False,
+                    },
                 },
             },
             "secretsprovider": {"description": "The team's own secrets provider.", "type": "string"},

@@ -126,6 +126,8 @@ class Uplink(Interface):
     """Default gateway."""
     gateway6: IPv6Address | None = None
     """Default gateway for IPv6, in the network of `address6` or link-local."""
+    mtu: int = Field(default=1500, ge=1280, le=9000)
+    """Largest packet that the way out carries, bytes; the tunnel's own is worked out from it."""
 
     @model_validator(mode="after")
     def gateways_are_neighbours(self) -> Self:
@@ -337,6 +339,14 @@ class Sensor(Model):
     """The pen it hangs in."""
 
 
+def _check_pinned(service: str, image: str) -> None:
+    if not _PINNED_IMAGE.fullmatch(image):
+        raise ValueError(
+            f"{service}: {image} is not pinned; write name@sha256:<digest>, "
+            f"with the digest from `skopeo inspect --format '{{{{.Digest}}}}' docker://{image}`"
+        )
+
+
 class Images(Model):
     """The containers' images, each pinned by digest."""
 
@@ -365,11 +375,7 @@ class Iot(Model):
     def images_are_pinned(cls, images: Images) -> Images:
         """A tag can change under a site's feet, a digest cannot."""
         for service, image in images.model_dump().items():
-            if not _PINNED_IMAGE.fullmatch(image):
-                raise ValueError(
-                    f"{service}: {image} is not pinned; write name@sha256:<digest>, "
-                    f"with the digest from `skopeo inspect --format '{{{{.Digest}}}}' docker://{image}`"
-                )
+            _check_pinned(service, image)
         return images
 
     @field_validator("sensors")
@@ -384,6 +390,20 @@ class Iot(Model):
         return sensors
 
 
+class Summaries(Model):
+    """Headquarters' store of the sites' summaries: one database and one user a site, reached through the tunnel."""
+
+    image: str = IMAGES["influxdb"]
+    """InfluxDB 1.8, pinned by digest."""
+
+    @field_validator("image")
+    @classmethod
+    def image_is_pinned(cls, image: str) -> str:
+        """A tag can change under headquarters' feet, a digest cannot."""
+        _check_pinned("image", image)
+        return image
+
+
 class SiteSection(Model):
     """What `fjord-edge:site` says."""
 
@@ -395,5 +415,7 @@ class SiteSection(Model):
     """Rotation of derived keys."""
     iot: Iot | None = None
     """The sensors' side; absent at headquarters."""
+    summaries: Summaries | None = None
+    """What the sites send; at headquarters alone."""
     allow_published_seed: bool = False
     """Accept the published seed of an example stack; only for a lab."""

@@ -34,7 +34,7 @@ def checks(site: Site) -> list[dict[str, Any]]:
     Raises:
         EdgeError: it does not answer.
     """
-    program = preflight(site.name, site.section.node, load_registry(REGISTRY).network)
+    program = preflight(site.name, site.section.node, load_registry(REGISTRY).networks)
     done = site.on_hypervisor("python3", "-", stdin=program)
     try:
         found: list[dict[str, Any]] = json.loads(done.stdout)

@@ -38,7 +38,7 @@ def _print(name: str, found: dict[str, Any]) -> None:
     handshake = found["mesh"]["latestHandshake"]
     age = f"last handshake {time.time() - handshake:.0f} s ago" if handshake else "no handshake yet"
     print(f"\n{name}: Linux {found['facts']['kernel']}, Docker {found['facts']['docker']}")
-    print(f"  mesh      {found['mesh']['address']} with {', '.join(found['mesh']['peers'])}: {age}")
+    print(f"  mesh      {', '.join(found['mesh']['addresses'])} with {', '.join(found['mesh']['peers'])}: {age}")
     for kind, endpoint in found["endpoints"].items():
         print(f"  {kind:<9} {endpoint}")
     for container, status in found["containers"].items():

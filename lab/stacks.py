@@ -207,7 +207,10 @@ def overlaid(stack_file: Mapping[str, Any], values: Mapping[str, str]) -> dict[s
     config = dict(stack_file["config"])
     key = f"{PROJECT}:site"
     site = _merged(config[key], _overlay("overlay.yaml", values))
-    config[key] = _merged(site, _overlay("overlay-site.yaml", values)) if "iot" in site else site
+    for section, overlay in (("iot", "overlay-site.yaml"), ("summaries", "overlay-hub.yaml")):
+        if section in site:
+            site = _merged(site, _overlay(overlay, values))
+    config[key] = site
     return {**stack_file, "config": config}
 
 

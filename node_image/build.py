@@ -26,6 +26,7 @@ PACKAGES = (
     "ifupdown",
     "iproute2",
     "iptables",
+    "iputils-ping",
     "jq",
     "linux-image-cloud-amd64",
     "locales",

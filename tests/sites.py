@@ -36,6 +36,8 @@ def section(stack: str) -> Any:
     if "iot" in site:
         names = ("mosquitto", "telegraf", "influxdb")
         site["iot"]["images"] = {name: f"registry.example.com/{name}@{_DIGEST}" for name in names}
+    if "summaries" in site:
+        site["summaries"]["image"] = f"registry.example.com/influxdb@{_DIGEST}"
     return site
 
 

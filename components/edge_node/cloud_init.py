@@ -10,6 +10,9 @@ from components.edge_node.interfaces import METRICS, mac_address, named
 from config.derive import SshKey
 from config.site import Interface, Network, Node, Uplink
 
+#: What an interface has unless it is told otherwise, bytes.
+ETHERNET_MTU = 1500
+
 
 def user_data(site: str, node: Node, host_key: SshKey) -> str:
     """Render `#cloud-config`: host name and key, first user, tuning, trusted registries.
@@ -56,12 +59,18 @@ def network_config(site: str, network: Network) -> str:
                     "type": "physical",
                     "name": name,
                     "mac_address": mac_address(site, name, interface),
+                    **_mtu(interface),
                     "subnets": list(_subnets(name, interface)),
                 }
                 for name, interface in named(network).items()
             ],
         }
     )
+
+
+def _mtu(interface: Interface) -> dict[str, int]:
+    """Said where it is not Ethernet's own."""
+    return {"mtu": interface.mtu} if isinstance(interface, Uplink) and interface.mtu != ETHERNET_MTU else {}
 
 
 def _subnets(name: str, interface: Interface) -> Iterator[dict[str, Any]]:

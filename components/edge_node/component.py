@@ -1,7 +1,7 @@
 """`EdgeNode`: a KVM guest on the site's hypervisor, tuned as asked, proven by its own facts."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 import pulumi
@@ -11,9 +11,10 @@ from components._guest import Guest
 from components._hypervisor import HypervisorHost
 from components._options import child_options
 from components.edge_node.facts import READ_FACTS, fact_files, parse_facts
-from components.edge_node.host_config import APPLY, host_files
+from components.edge_node.host_config import APPLY, Inbound, host_files
 from components.edge_node.libvirt import VirtualMachine
 from config.derive import SshKey
+from config.registry import IPNetwork
 from config.site import Node
 
 #: Dials come 3 to 8 s apart: a first boot takes 30 to 90 s, under emulation twice that.
@@ -28,16 +29,14 @@ _WAIT_UNTIL_READY = "cloud-init status --wait > /dev/null; sudo docker info > /d
 class EdgeNodeArgs:
     """What a node is made of: its section of the config, its derived host key, and where it runs.
 
-    `mesh` is the network that the hypervisor must not be reached through; `tunnel_port` is let in; `headquarters`, its
-    address in the mesh, may log in through the tunnel, and is None at headquarters itself.
+    `mesh` are the networks that the hypervisor must not be reached through.
     """
 
     node: Node
     host_key: SshKey
     hypervisor: HypervisorHost
-    mesh: IPv4Network
-    tunnel_port: int
-    headquarters: IPv4Address | None
+    mesh: Sequence[IPNetwork]
+    inbound: Inbound
 
 
 class EdgeNode(pulumi.ComponentResource):
@@ -74,7 +73,7 @@ class EdgeNode(pulumi.ComponentResource):
         guest = Guest(connection=connection, domain=domain, booted=booted, ready=machine.settle(domain, booted))
         configured = guest.install(
             f"{name}-host-config",
-            host_files(args.node, tunnel_port=args.tunnel_port, headquarters=args.headquarters),
+            host_files(args.node, args.inbound),
             then=APPLY,
             parent=self,
         )

@@ -4,7 +4,8 @@ All of it is put in force in place and again at each boot; nothing here replaces
 """
 
 from collections.abc import Mapping, Sequence
-from ipaddress import IPv4Address
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
 
 from components._files import CONFIGURATION, PROGRAMS, File
 from config.site import Node, UpgradeWindow
@@ -43,14 +44,20 @@ def sysctls(node: Node) -> dict[str, str]:
     return {**FIXED_SYSCTLS, **node.sysctls}
 
 
-def host_files(node: Node, *, tunnel_port: int, headquarters: IPv4Address | None) -> list[File]:
-    """The files of a node's life.
+@dataclass(frozen=True, kw_only=True)
+class Inbound:
+    """Whom a node lets in, containers and its own administration apart."""
 
-    Args:
-        node: its section.
-        tunnel_port: UDP port of WireGuard.
-        headquarters: its address in the mesh, from which a site is administered; None at headquarters itself.
-    """
+    tunnel_ports: Sequence[int]
+    """UDP ports of WireGuard."""
+    administrators: Sequence[IPv4Address | IPv6Address] = ()
+    """Headquarters' addresses in the mesh, from which a site is administered; none at headquarters itself."""
+    published: Sequence[tuple[IPv4Address, int]] = ()
+    """Own addresses and TCP ports in the mesh at which containers serve the other sites."""
+
+
+def host_files(node: Node, inbound: Inbound) -> list[File]:
+    """The files of a node's life."""
     return [
         File(path=SYSCTL_FILE, contents=sysctl_conf(sysctls(node))),
         File(
@@ -59,7 +66,7 @@ def host_files(node: Node, *, tunnel_port: int, headquarters: IPv4Address | None
             mode=0o600,
             owner=_FIRST_USER,
         ),
-        File(path=_NFTABLES, contents=nftables(tunnel_port=tunnel_port, headquarters=headquarters)),
+        File(path=_NFTABLES, contents=nftables(inbound)),
         File(path="/etc/systemd/timesyncd.conf.d/fjord-edge.conf", contents=timesyncd_conf(node.time_servers)),
         File(path="/etc/systemd/journald.conf.d/fjord-edge.conf", contents=journald_conf()),
         File(path=f"{_UPGRADES}.timer.d/window.conf", contents=upgrades_timer(node.upgrade_window)),
@@ -67,31 +74,47 @@ def host_files(node: Node, *, tunnel_port: int, headquarters: IPv4Address | None
     ]
 
 
-def nftables(*, tunnel_port: int, headquarters: IPv4Address | None) -> str:
-    """Render nft(8)'s rules: what comes in, and what comes out of the tunnel.
+def nftables(inbound: Inbound) -> str:
+    """Render nft(8)'s rules: what comes in, and what comes out of the tunnels.
 
     The table is our own and made anew in one transaction, so Docker's rules stay. A container's published port does not
     come in here but is forwarded, by Docker's rules and only to the address it is bound to; nothing new is forwarded
-    out of the tunnel, neither to containers nor to another site.
+    out of a tunnel, neither to another site nor to a container, but to what is published there.
     """
-    administration = [f'iifname "wg0" ip saddr {headquarters} tcp dport 22 accept'] if headquarters else []
-    rules = [
+    input_rules = [
         "ct state established,related accept",
         'iifname "lo" accept',
         "meta l4proto { icmp, ipv6-icmp } accept",
-        *administration,
-        'iifname "wg0" drop',
+        *(
+            f'iifname "wg*" {_family(address)} saddr {address} tcp dport 22 accept'
+            for address in inbound.administrators
+        ),
+        'iifname "wg*" drop',
         "tcp dport 22 accept",
-        f"udp dport {tunnel_port} accept",
+        *(f"udp dport {port} accept" for port in inbound.tunnel_ports),
+    ]
+    forward_rules = [
+        "ct state established,related accept",
+        *(
+            f'iifname "wg*" meta l4proto tcp ct original ip daddr {address} ct original proto-dst {port} accept'
+            for address, port in inbound.published
+        ),
+        'iifname "wg*" drop',
     ]
     return (
         "table inet fjord_edge\ndelete table inet fjord_edge\ntable inet fjord_edge {\n"
-        "    chain input {\n        type filter hook input priority filter; policy drop;\n"
-        + "".join(f"        {rule}\n" for rule in rules)
-        + "    }\n    chain forward {\n        type filter hook forward priority filter - 10; policy accept;\n"
-        "        ct state established,related accept\n"
-        '        iifname "wg0" drop\n    }\n}\n'
+        + _chain("input", "type filter hook input priority filter; policy drop;", input_rules)
+        + _chain("forward", "type filter hook forward priority filter - 10; policy accept;", forward_rules)
+        + "}\n"
     )
+
+
+def _family(address: IPv4Address | IPv6Address) -> str:
+    return "ip" if address.version == 4 else "ip6"
+
+
+def _chain(name: str, hook: str, rules: Sequence[str]) -> str:
+    return f"    chain {name} {{\n" + "".join(f"        {line}\n" for line in (hook, *rules)) + "    }\n"
 
 
 def timesyncd_conf(servers: Sequence[str]) -> str:

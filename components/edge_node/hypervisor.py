@@ -2,13 +2,13 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
-from ipaddress import IPv4Network
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from components.edge_node.domain_xml import stylesheet
 from components.edge_node.interfaces import mac_address, named
+from config.registry import IPNetwork
 from config.site import Node
 
 GIB = 1 << 30
@@ -44,7 +44,7 @@ def first_boot_name(site: str, node: Node) -> str:
     return f"{site}-first-boot-{node.generation}.iso"
 
 
-def preflight(site: str, node: Node, mesh: IPv4Network) -> str:
+def preflight(site: str, node: Node, mesh: Sequence[IPNetwork]) -> str:
     """The program that checks, before anything is made, whether the hypervisor can carry the node."""
     return _program(
         "preflight",
@@ -56,7 +56,7 @@ def preflight(site: str, node: Node, mesh: IPv4Network) -> str:
             "bytes": (node.root_disk_gib + node.data_disk_gib) * GIB + _IMAGE_BYTES,
             "image": {"path": f"{pool_path(site, node)}/{image_name(site, node)}", "sha256": node.image.sha256},
             "dataDisk": _data_disk(site, node),
-            "mesh": str(mesh),
+            "mesh": [str(network) for network in mesh],
         },
     )
 

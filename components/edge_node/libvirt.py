@@ -1,7 +1,7 @@
 """The only importer of pulumi-libvirt, which is deprecated upstream: replacing it means replacing this module."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Network
 from urllib.parse import urlencode
 
 import pulumi
@@ -14,6 +14,7 @@ from components.edge_node.cloud_init import meta_data, network_config, user_data
 from components.edge_node.domain_xml import stylesheet
 from components.edge_node.interfaces import mac_address, named
 from config.derive import SshKey
+from config.registry import IPNetwork
 from config.site import Hypervisor, Node
 
 
@@ -33,7 +34,7 @@ class VirtualMachine:
     site: str
     node: Node
     host: HypervisorHost
-    mesh: IPv4Network
+    mesh: Sequence[IPNetwork]
     host_key: SshKey
     parent: pulumi.Resource
 

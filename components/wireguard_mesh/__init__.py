@@ -1,6 +1,6 @@
-"""The tunnel between a site and headquarters: keys, peers, configuration."""
+"""The tunnels between sites and headquarters: keys, peers, configuration."""
 
 from components.wireguard_mesh.component import WireGuardMesh, WireGuardMeshArgs
-from components.wireguard_mesh.peers import PORT
+from components.wireguard_mesh.peers import mtu, ports
 
-__all__ = ["PORT", "WireGuardMesh", "WireGuardMeshArgs"]
+__all__ = ["WireGuardMesh", "WireGuardMeshArgs", "mtu", "ports"]

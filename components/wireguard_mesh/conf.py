@@ -1,70 +1,102 @@
-"""The tunnel's files on the node, and the command that puts them in force without dropping it."""
+"""What a node's end of the tunnels is asked to be, and the program that brings it there and keeps it there."""
 
-from collections.abc import Sequence
-from ipaddress import IPv4Interface, IPv4Network
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
-from components._files import File
-from components.wireguard_mesh.peers import PORT, Peer
+from components._files import CONFIGURATION, PROGRAMS, Directory, File
+from components.wireguard_mesh.peers import Peer
 from config.derive import WireGuardKey
+from config.registry import IPInterface
 
-INTERFACE = "wg0"
+PROGRAM = f"{PROGRAMS}/mesh"
 
-_UNIT = f"wg-quick@{INTERFACE}.service"
+_FOLDER = f"{CONFIGURATION}/mesh"
+_UNIT = "fjord-edge-mesh.service"
 
-#: The endpoint's name may not resolve while the fibre is cut: try again, for ever.
-_RETRY = """\
+#: In force before Docker, which binds to the mesh's address; without a name server, or the other end, it starts too.
+_SERVICE = f"""\
 [Unit]
+Description=WireGuard tunnels of the mesh
+After=network-pre.target fjord-edge-tuning.service
+Wants=network-pre.target
+Before=docker.service
 StartLimitIntervalSec=0
 
 [Service]
-Restart=on-failure
-RestartSec=10
+Type=notify
+NotifyAccess=all
+ExecStart={PROGRAM} watch
+Restart=always
+RestartSec=2
+
+[Install]
+WantedBy=multi-user.target
 """
 
+#: Puts the files in force and says whether they hold; what breaks a tunnel that worked is taken back by the node.
+APPLY = f"systemctl daemon-reload && systemctl --quiet enable {_UNIT} && {PROGRAM} apply"
 
-def wg_conf(key: WireGuardKey, address: IPv4Interface, peers: Sequence[Peer]) -> str:
-    """Render wg-quick(8)'s configuration; without SaveConfig, which would overwrite it from the running state."""
-    interface = ["[Interface]", f"Address = {address}", f"ListenPort = {PORT}", f"PrivateKey = {key.private}"]
-    return "\n".join([*interface, *(line for peer in peers for line in _peer(peer))]) + "\n"
-
-
-def _peer(peer: Peer) -> list[str]:
-    lines = ["", f"# {peer.name}", "[Peer]", f"PublicKey = {peer.public_key}"]
-    lines.append("AllowedIPs = " + ", ".join(str(network) for network in peer.allowed_ips))
-    if peer.endpoint:
-        lines.append(f"Endpoint = {peer.endpoint}")
-    if peer.keepalive:
-        lines.append(f"PersistentKeepalive = {peer.keepalive}")
-    return lines
+#: Prints the tunnels as they are, as JSON.
+SHOW = f"sudo {PROGRAM} show"
 
 
-def mesh_files(key: WireGuardKey, address: IPv4Interface, peers: Sequence[Peer]) -> list[File]:
-    """The files of the tunnel; the private key is root's alone."""
-    return [
-        File(path=f"/etc/wireguard/{INTERFACE}.conf", contents=wg_conf(key, address, peers), mode=0o600),
-        File(path=f"/etc/systemd/system/{_UNIT}.d/fjord-edge.conf", contents=_RETRY),
-    ]
+@dataclass(frozen=True, kw_only=True)
+class Listener:
+    """A WireGuard interface: its key and its UDP port."""
+
+    key: WireGuardKey
+    port: int
 
 
-def apply_command(address: IPv4Interface, peers: Sequence[Peer]) -> str:
-    """The idempotent command that brings a node to its files.
+def interface_name(*, is_hub: bool, epoch: int) -> str:
+    """A site keeps its one interface; the hub's have turns, so that a key keeps its interface when it is promoted."""
+    return f"wg{(epoch - 1) % 2}" if is_hub else "wg0"
 
-    An interface that is up is changed in place: address, peers by `wg syncconf`, routes. One that is not is started,
-    and goes on being tried while the hub's name does not resolve.
+
+def mesh_json(
+    addresses: Sequence[IPInterface], mtu: int, listeners: Mapping[str, Listener], peers: Sequence[Peer]
+) -> str:
+    """Render the file; it holds the private keys.
+
+    Args:
+        addresses: the node's own in the mesh.
+        mtu: of the interfaces, bytes.
+        listeners: by the interface's name, the one in use first.
+        peers: the other ends, on each interface.
     """
-    routes = [network for peer in peers for network in peer.allowed_ips if not _on_link(network, address)]
-    in_place = [
-        f"ip address replace {address} dev {INTERFACE}",
-        f"bash -c 'wg syncconf {INTERFACE} <(wg-quick strip {INTERFACE})'",
-        *(f"ip route replace {network} dev {INTERFACE}" for network in routes),
+    wanted = {
+        "addresses": [str(address.ip) for address in addresses],
+        "mtu": mtu,
+        "interfaces": {
+            name: {"privateKey": listener.key.private, "port": listener.port} for name, listener in listeners.items()
+        },
+        "peers": [
+            {
+                "name": peer.name,
+                "keys": [peer.public_key, *([peer.next_key] if peer.next_key else [])],
+                "address": str(peer.address),
+                "allowedIps": [str(network) for network in peer.allowed_ips],
+                "endpoint": peer.endpoint,
+                "keepalive": peer.keepalive,
+            }
+            for peer in peers
+        ],
+    }
+    return json.dumps(wanted, indent=2) + "\n"
+
+
+def mesh_files(text: str) -> list[File | Directory]:
+    """The files of the tunnels; the private keys are root's alone.
+
+    Args:
+        text: what `mesh_json` rendered.
+    """
+    program = (Path(__file__).parent / "on_node" / "mesh.py").read_text()
+    return [
+        File(path=PROGRAM, contents=program, mode=0o755),
+        Directory(path=_FOLDER, mode=0o700),
+        File(path=f"{_FOLDER}/mesh.json", contents=text, mode=0o600),
+        File(path=f"/etc/systemd/system/{_UNIT}", contents=_SERVICE),
     ]
-    return (
-        f"systemctl daemon-reload && systemctl --quiet enable {_UNIT} && "
-        f"if ip link show {INTERFACE} > /dev/null 2>&1; then {' && '.join(in_place)}; "
-        f"else systemctl start --no-block {_UNIT}; fi"
-    )
-
-
-def _on_link(network: IPv4Network, address: IPv4Interface) -> bool:
-    """The kernel makes the route to the interface's own network itself."""
-    return network.subnet_of(address.network)

@@ -1,14 +1,16 @@
 """Who talks to whom: hub and spokes, computed from the registry."""
 
 from dataclasses import dataclass
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address
 
-from config.registry import Registry
-
-PORT = 51820
+from config.registry import DEFAULT_PORT, IPNetwork, Registry, port_of
+from config.site import Network
 
 #: Seconds; keeps a NAT's mapping open (wg(8) recommends 25).
 KEEPALIVE_SECONDS = 25
+
+#: What WireGuard adds to a packet that it carries over IPv6: 40 of IPv6, 8 of UDP, 32 of its own (wg-quick(8)).
+OVERHEAD_BYTES = 80
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,9 +19,14 @@ class Peer:
 
     name: str
     public_key: str
-    allowed_ips: tuple[IPv4Network, ...]
+    address: IPv4Address
+    """Its own address in the mesh, at which it is asked whether it is there."""
+    allowed_ips: tuple[IPNetwork, ...]
+    next_key: str | None = None
+    """The key that takes its public key's place."""
     endpoint: str | None = None
     keepalive: int | None = None
+    """Seconds."""
 
 
 def peers(site: str, registry: Registry) -> list[Peer]:
@@ -34,18 +41,36 @@ def _site(name: str, registry: Registry) -> Peer:
     return Peer(
         name=name,
         public_key=entry.tunnel_key,
-        allowed_ips=(IPv4Network(entry.address), *entry.networks),
+        next_key=entry.next_tunnel_key,
+        address=entry.address,
+        allowed_ips=entry.allowed_ips,
         endpoint=entry.endpoint,
     )
 
 
 def _hub(registry: Registry) -> Peer:
-    """The hub as a site sees it: the whole mesh lies behind it, and the site keeps the way to it open."""
+    """The hub as a site sees it: the whole mesh lies behind it, and the site keeps the way to it open.
+
+    Its next key is on another port, which a site dials once it is the hub's only one.
+    """
     entry = registry.entries[registry.hub]
     return Peer(
         name=registry.hub,
         public_key=entry.tunnel_key,
-        allowed_ips=(registry.network, *entry.networks),
+        address=entry.address,
+        allowed_ips=(*registry.networks, *entry.networks),
         endpoint=entry.endpoint,
         keepalive=KEEPALIVE_SECONDS,
     )
+
+
+def ports(site: str, registry: Registry) -> list[int]:
+    """The UDP ports on which a site listens: of the key in use, and of the hub's next one."""
+    entry = registry.entries[site]
+    first = port_of(entry.endpoint) if entry.endpoint else DEFAULT_PORT
+    return [first, *([port_of(entry.next_endpoint)] if entry.next_endpoint else [])]
+
+
+def mtu(network: Network) -> int:
+    """The largest packet that fits into the tunnel, whichever uplink carries it, bytes."""
+    return min(uplink.mtu for uplink in (network, network.backup) if uplink) - OVERHEAD_BYTES

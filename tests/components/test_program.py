@@ -23,9 +23,12 @@ COMMAND = "command:remote:Command"
 CONTAINER = "docker:index/container:Container"
 IMAGE = "docker:index/remoteImage:RemoteImage"
 NETWORK = "docker:index/network:Network"
-EDGE_NODE, MESH, BACKUP, IOT_STACK = (
-    f"fjord-edge:index:{type_}" for type_ in ("EdgeNode", "WireGuardMesh", "Backup", "IoTStack")
+EDGE_NODE, MESH, BACKUP, IOT_STACK, SUMMARY_STORE = (
+    f"fjord-edge:index:{type_}" for type_ in ("EdgeNode", "WireGuardMesh", "Backup", "IoTStack", "SummaryStore")
 )
+
+#: What runs in containers, by stack.
+SERVICES = {"hq": SUMMARY_STORE, "oslo": IOT_STACK}
 
 ON_THE_HYPERVISOR = {POOL, VOLUME, FIRST_BOOT, DOMAIN}
 IN_THE_GUEST = {COMMAND, CONTAINER, IMAGE, NETWORK}
@@ -62,8 +65,8 @@ def test_every_resource_is_a_component_a_provider_or_a_components_child(stack: s
     recording = committed(stack)
     root = f"pulumi:pulumi:Stack::fjord-edge-{stack}"
     at_the_top = [resource for resource in recording.registered if resource.parent == root]
-    components = {EDGE_NODE, MESH} | ({BACKUP, IOT_STACK} if stack == "oslo" else set())
-    providers = {"pulumi:providers:libvirt"} | ({"pulumi:providers:docker"} if stack == "oslo" else set())
+    components = {EDGE_NODE, MESH, SERVICES[stack]} | ({BACKUP} if stack == "oslo" else set())
+    providers = {"pulumi:providers:libvirt", "pulumi:providers:docker"}
     assert {resource.type for resource in at_the_top} == components | providers
     assert all(resource.custom == (resource.type in providers) for resource in at_the_top)
     assert {resource.reference for resource in recording.registered} == {
@@ -77,7 +80,7 @@ def test_each_child_belongs_to_the_component_that_makes_it(stack: str) -> None:
         if child.type in ON_THE_HYPERVISOR or child.name.partition("-")[2] in (*ON_ITS_HOST, *FIRST):
             component = EDGE_NODE
         else:
-            component = {f"{stack}-tunnel": MESH, f"{stack}-backup": BACKUP}.get(child.name, IOT_STACK)
+            component = {f"{stack}-tunnel": MESH, f"{stack}-backup": BACKUP}.get(child.name, SERVICES[stack])
         assert child.parent == f"{component}::{stack}"
 
 
@@ -111,11 +114,23 @@ def test_a_preview_registers_the_same_graph_as_an_update(stack: str) -> None:
     assert graph(committed(stack, preview=True)) == graph(committed(stack))
 
 
-def test_headquarters_has_no_container() -> None:
-    recording = committed("hq")
-    assert not [resource for resource in recording.registered if resource.type.startswith("docker:")]
-    assert "pulumi:providers:docker" not in {resource.type for resource in recording.registered}
-    assert len(recording.registered) == 17
+def test_headquarters_has_the_store_of_summaries_and_no_other_container() -> None:
+    [(name, store)] = committed("hq").of_type(CONTAINER).items()
+    assert name == "hq-influxdb"
+    [port] = store.inputs["ports"]
+    assert (port["ip"], port["external"]) == ("10.100.0.1", 8086)
+
+
+def test_the_store_waits_for_the_tunnels_address() -> None:
+    assert f"{COMMAND}::hq-tunnel" in committed("hq").named("hq-influxdb").dependencies
+
+
+def test_headquarters_without_a_store_has_no_docker() -> None:
+    site = section("hq")
+    del site["summaries"]
+    recording = deploy("hq", site)
+    assert not [resource for resource in recording.registered if "docker" in resource.type]
+    assert not recording.of_type(SUMMARY_STORE)
 
 
 def test_a_site_has_three_containers() -> None:
@@ -547,11 +562,15 @@ def test_a_site_tells_where_it_is_reached() -> None:
         "influxdb": "http://127.0.0.1:8086 (on the node)",
     }
     assert outputs["facts"] == FACTS
-    assert outputs["mesh"] == {"address": "10.100.0.2/24", "peers": ["hq"]}
+    assert outputs["mesh"] == {"addresses": ["10.100.0.2/24", "fd5c:9a1e:27d4::2/64"], "peers": ["hq"]}
     assert outputs["certificateAuthority"].startswith("-----BEGIN CERTIFICATE-----\n")
 
 
 def test_headquarters_tells_its_peers() -> None:
     outputs = committed("hq").stack_outputs
-    assert outputs["mesh"] == {"address": "10.100.0.1/24", "peers": ["oslo"]}
+    assert outputs["mesh"] == {"addresses": ["10.100.0.1/24", "fd5c:9a1e:27d4::1/64"], "peers": ["oslo"]}
+    assert outputs["endpoints"] == {
+        "ssh": "edge@10.20.0.11",
+        "summaries": "http://10.100.0.1:8086 (in the mesh)",
+    }
     assert set(outputs) == {"site", "endpoints", "hostKey", "facts", "mesh", "nextSteps"}

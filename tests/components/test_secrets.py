@@ -12,7 +12,7 @@ import pytest
 from config import derive
 from config.site import Iot
 from tests.recording import committed, texts
-from tests.sites import SEED, STACKS, seed_text, site_section
+from tests.sites import SEED, STACKS, registry, seed_text, site_section
 
 each_stack = pytest.mark.parametrize("stack", STACKS)
 
@@ -40,6 +40,15 @@ def mqtt_secrets(stack: str, iot: Iot) -> Mapping[str, list[str]]:
     }
 
 
+def store_secrets() -> Mapping[str, list[str]]:
+    sites, own = registry().entries, derive.identity_key(SEED, "hq", 1)
+    accounts = [derive.summary_account(name, own, sites[name].identity_key) for name in sites if name != "hq"]
+    return {
+        "administrator's password": [derive.influxdb_password(SEED, "hq", "admin", 1)],
+        "sites' passwords": [password for _, password in accounts],
+    }
+
+
 def secrets(stack: str) -> dict[str, list[str]]:
     """Everything that is derived from a site's seed and not public, as it would be written."""
     section = site_section(stack)
@@ -49,6 +58,7 @@ def secrets(stack: str) -> dict[str, list[str]]:
         "identity key": [derive.identity_key(SEED, stack, 1).private],
         "SSH host key": key_lines(derive.ssh_host_key(SEED, stack, 1).private),
         **(mqtt_secrets(stack, section.iot) if section.iot else {}),
+        **(store_secrets() if section.summaries else {}),
     }
 
 
@@ -100,13 +110,15 @@ def test_cloud_init_holds_no_other_secret(stack: str) -> None:
         assert (f"{stack}-first-boot-1" in holders(stack, values)) == (kind == "SSH host key")
 
 
-def test_headquarters_nodes_secrets_are_its_tunnel_and_host_key() -> None:
+def test_each_secret_of_headquarters_reaches_its_readers() -> None:
     found = {kind: holders("hq", values) for kind, values in secrets("hq").items()}
     assert found == {
         "seed": set(),
         "tunnel key": {"hq-tunnel"},
         "identity key": set(),
         "SSH host key": {"hq-first-boot-1"},
+        "administrator's password": {"hq-influxdb-users"},
+        "sites' passwords": {"hq-influxdb-users"},
     }
 
 
@@ -137,7 +149,7 @@ def test_a_file_that_holds_a_secret_is_its_readers_alone(stack: str) -> None:
             if any(value in contents for value in values):
                 assert member.mode & 0o077 == 0, member.name
                 checked += 1
-    assert checked == {"hq": 1, "oslo": 6}[stack]
+    assert checked == {"hq": 2, "oslo": 6}[stack]
 
 
 def unpacked(inputs: Mapping[str, Any]) -> list[tuple[tarfile.TarInfo, str]]:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from config.derive import Seed
-from config.loader import PUBLISHED_SEEDS, StackConfig, assemble
+from config.derive import Seed, identity_key, summary_account, wireguard_key
+from config.loader import PROJECT, PUBLISHED_SEEDS, Site, StackConfig, assemble
 from tests.recording import SEED_KEY, SITE_KEY, config_of, deploy, refusal
 from tests.sites import SEED, edited, entries, registry, section, seed_text, write_registry
 
@@ -260,14 +260,14 @@ def test_a_site_without_a_registry_entry_is_told_which_file_to_add() -> None:
     others = {"hq": entries()["hq"]}
     [line] = told(refusal("oslo", config_of("oslo"), registry=others))
     assert line.startswith("config/mesh/oslo.yaml: ")
-    assert line.endswith("the site has no registry entry; add this file")
+    assert line.endswith("the site has no registry entry; `edge key` prints one")
 
 
 def test_a_key_that_the_seed_does_not_give_is_told_with_the_line_to_write() -> None:
     other = Seed(bytes(32))
     ours, theirs = entries(SEED)["oslo"], entries(other)["oslo"]
     message = refusal("oslo", config_of("oslo", seed=other))
-    assert told(message) == [
+    assert [re.sub(r"yaml:\d+", "yaml", line) for line in told(message)] == [
         f"config/mesh/oslo.yaml: {key} = {ours[key]}: the seed and epoch give another key; write `{key}: {theirs[key]}`"
         for key in ("tunnelKey", "identityKey")
     ]
@@ -276,7 +276,7 @@ def test_a_key_that_the_seed_does_not_give_is_told_with_the_line_to_write() -> N
 
 def test_a_new_epoch_asks_for_its_key_in_the_registry() -> None:
     [line] = wrong_site("epochs", value={"wireguard": 2})
-    assert line.startswith("config/mesh/oslo.yaml: tunnelKey = ")
+    assert re.match(r"config/mesh/oslo\.yaml:\d+: tunnelKey = ", line)
 
 
 @pytest.mark.parametrize("copied", [True, False], ids=["copied", "without-keys"])
@@ -306,3 +306,87 @@ def test_a_valid_config_is_a_site(folder: Path) -> None:
 def test_headquarters_is_a_site_without_sensors(folder: Path) -> None:
     content = StackConfig(site=config_of("hq")[SITE_KEY], seed=seed_text(), seed_is_secret=True)
     assert assemble("hq", content, folder).iot is None
+
+
+# The next keys
+
+NEXT_SEED = Seed(bytes(range(1, 33)))
+
+
+def site_of(folder: Path, stack: str, next_seed: Seed | None = None, **registered: Any) -> Site:
+    """A committed site, its registry file changed."""
+    files = entries()
+    files[stack] |= registered
+    write_registry(folder, files)
+    content = StackConfig(
+        site=config_of(stack)[SITE_KEY],
+        seed=seed_text(),
+        seed_is_secret=True,
+        next_seed=seed_text(next_seed) if next_seed else None,
+    )
+    return assemble(stack, content, folder)
+
+
+def test_without_a_rotation_there_is_one_tunnel_key(tmp_path: Path) -> None:
+    assert site_of(tmp_path, "oslo").tunnel_keys == [wireguard_key(SEED, "oslo", 1)]
+
+
+@pytest.mark.parametrize("next_seed", [None, NEXT_SEED], ids=["same-seed", "next-seed"])
+def test_the_next_tunnel_key_is_of_the_next_epoch(tmp_path: Path, next_seed: Seed | None) -> None:
+    key = wireguard_key(next_seed or SEED, "oslo", 2)
+    site = site_of(tmp_path, "oslo", next_seed, nextTunnelKey=key.public)
+    assert site.tunnel_keys == [wireguard_key(SEED, "oslo", 1), key]
+
+
+def test_a_next_key_that_no_epoch_gives_is_told_with_the_line_to_write() -> None:
+    registered = entries()
+    registered["oslo"]["nextTunnelKey"] = wireguard_key(SEED, "oslo", 3).public
+    [line] = told(refusal("oslo", config_of("oslo"), registry=registered))
+    right = wireguard_key(SEED, "oslo", 2).public
+    assert line.endswith(f"write `nextTunnelKey: {right}`, or remove the line when the rotation is over")
+
+
+def test_a_next_seed_in_the_clear_is_refused_and_not_shown() -> None:
+    config = config_of("oslo") | {f"{PROJECT}:nextSeed": seed_text(NEXT_SEED)}
+    message = refusal("oslo", config)
+    assert "the next seed lies here in the clear" in message
+    assert seed_text(NEXT_SEED) not in message
+
+
+def test_a_next_seed_that_is_none_is_refused_and_not_shown() -> None:
+    key = f"{PROJECT}:nextSeed"
+    message = refusal("oslo", config_of("oslo") | {key: "too short"}, secret_keys=[SEED_KEY, key])
+    assert f"Pulumi.oslo.yaml: {key}: the seed is not 32 bytes in base64" in message
+    assert "too short" not in message
+
+
+# The accounts at headquarters
+
+
+def test_headquarters_and_a_site_compute_the_same_account(folder: Path) -> None:
+    content = StackConfig(site=config_of("hq")[SITE_KEY], seed=seed_text(), seed_is_secret=True)
+    hq = assemble("hq", content, folder)
+    theirs = summary_account("oslo", identity_key(SEED, "oslo", 1), hq.entry.identity_key)
+    assert hq.summary_accounts == {"oslo": dict([theirs])}
+
+
+def test_while_identity_keys_are_rotated_each_pair_has_its_account(tmp_path: Path) -> None:
+    files = entries()
+    files["oslo"]["nextIdentityKey"] = identity_key(SEED, "oslo", 2).public
+    files["hq"]["nextIdentityKey"] = identity_key(SEED, "hq", 2).public
+    write_registry(tmp_path, files)
+    content = StackConfig(site=config_of("hq")[SITE_KEY], seed=seed_text(), seed_is_secret=True)
+    accounts = assemble("hq", content, tmp_path).summary_accounts["oslo"]
+    pairs = [
+        summary_account("oslo", identity_key(SEED, "oslo", mine), identity_key(SEED, "hq", theirs).public)
+        for mine in (1, 2)
+        for theirs in (1, 2)
+    ]
+    assert accounts == dict(pairs)
+    assert len(accounts) == len(set(accounts.values())) == 4
+
+
+def test_only_headquarters_keeps_summaries() -> None:
+    site = section("oslo") | {"summaries": {"image": section("hq")["summaries"]["image"]}}
+    [line] = told(refusal("oslo", config_of("oslo", site)))
+    assert line == f"{SITE_FILE}.summaries: only the hub keeps summaries; remove this section"

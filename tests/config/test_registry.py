@@ -1,10 +1,12 @@
 import base64
+import re
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -33,7 +35,12 @@ def site(number: int, **changed: Any) -> dict[str, Any]:
 
 
 def mistakes(**changed: Any) -> list[str]:
-    """What the program says of the committed registry with other or further files."""
+    """What the program says of the committed registry with other or further files, without the lines' numbers."""
+    return [re.sub(r"(\.yaml):\d+:", r"\1:", line) for line in numbered_mistakes(**changed)]
+
+
+def numbered_mistakes(**changed: Any) -> list[str]:
+    """The same with the numbers."""
     _, *lines = refusal("oslo", config_of("oslo"), registry=entries() | changed).splitlines()
     return lines
 
@@ -141,7 +148,7 @@ def test_two_hubs_are_told() -> None:
 
 
 def test_no_hub_is_told() -> None:
-    headquarters = {name: value for name, value in hub(role="site").items() if name != "mesh"}
+    headquarters = {name: value for name, value in hub(role="site").items() if not name.startswith("mesh")}
     assert mistakes(hq=headquarters) == ["config/mesh: role = no hub: exactly one file must say `role: hub`"]
 
 
@@ -154,7 +161,93 @@ def test_a_hub_that_cannot_be_dialled_is_told(name: str) -> None:
 
 def test_a_site_that_says_the_mesh_is_told() -> None:
     [line] = mistakes(oslo=oslo(mesh="10.100.0.0/24"))
-    assert line == "config/mesh/oslo.yaml: only the hub's file says `mesh`; remove it"
+    assert line == "config/mesh/oslo.yaml: only the hub's file says `mesh` and `mesh6`; remove it"
+
+
+def test_each_mistake_is_told_with_its_line() -> None:
+    text = """\
+role: site
+owner: "@fjord-edge/tromso"
+address: 10.101.0.3
+address6: 2001:db8::3
+tunnelKey: {taken}
+identityKey: {own}
+networks:
+  - 192.168.3.0/24
+  - 10.100.0.0/28
+"""
+    tromso = text.format(taken=entries()["oslo"]["tunnelKey"], own=key(9))
+    told = [line.split(": ")[0] for line in numbered_mistakes(tromso=tromso)]
+    assert told == [f"config/mesh/tromso.yaml:{number}" for number in (3, 4, 9, 5)]
+
+
+def test_a_mistake_in_a_list_is_told_with_the_items_line() -> None:
+    text = yaml.safe_dump(site(3, networks=["192.168.3.0/24", "192.168.4.1/24"]), sort_keys=False)
+    [line] = numbered_mistakes(bergen=text)
+    assert line.startswith('config/mesh/bergen.yaml:8: networks.1 = "192.168.4.1/24": ')
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["10.0.0.1:51820", "[2001:db8::1]:51820", "hq.example.com:1", "hq.example.com:65535"]
+)
+def test_an_endpoint_is_a_host_and_a_port(endpoint: str) -> None:
+    assert Entry.parse(site(9, endpoint=endpoint), file="").endpoint == endpoint
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["hq.example.com", "hq.example.com:0", "hq.example.com:65536", "2001:db8::1:1", "-a:1"]
+)
+def test_an_endpoint_that_nobody_can_dial_is_told(endpoint: str) -> None:
+    [line] = mistakes(bergen=site(3, endpoint=endpoint))
+    assert line.startswith(f'config/mesh/bergen.yaml: endpoint = "{endpoint}": ')
+
+
+@pytest.mark.parametrize("address", ["10.100.0.0", "10.100.0.255"])
+def test_an_address_that_is_no_hosts_is_told(address: str) -> None:
+    assert mistakes(bergen=site(3, address=address)) == [
+        f"config/mesh/bergen.yaml: address = {address}: is no host's address in 10.100.0.0/24; choose a free one"
+    ]
+
+
+def test_an_ipv6_address_needs_a_mesh_that_has_them() -> None:
+    headquarters = {name: value for name, value in hub().items() if not name.endswith("6")}
+    assert mistakes(hq=headquarters) == [
+        "config/mesh/oslo.yaml: address6 = fd5c:9a1e:27d4::2: the mesh has no IPv6 network; remove it, or add `mesh6`"
+    ]
+
+
+def test_networks_of_both_families_are_held_against_each_other() -> None:
+    bergen, tromso = site(3, networks=["fd30::/48"]), site(4, networks=["fd30:0:0:1::/64", "192.168.4.0/24"])
+    assert mistakes(bergen=bergen, tromso=tromso) == [
+        "config/mesh/tromso.yaml: networks = fd30:0:0:1::/64: overlaps fd30::/48 of bergen; a network has one site"
+    ]
+
+
+# The next keys
+
+
+def test_a_next_key_that_is_anothers_key_is_told() -> None:
+    taken = entries()["oslo"]["tunnelKey"]
+    assert mistakes(bergen=site(3, nextTunnelKey=taken)) == [
+        f"config/mesh/oslo.yaml: tunnelKey = {taken}: already taken by bergen; each site has its own"
+    ]
+
+
+def test_a_sites_next_key_needs_no_port_of_its_own() -> None:
+    [line] = mistakes(bergen=site(3, nextTunnelKey=key(77), nextEndpoint="b.example.com:1"))
+    assert line.endswith("a site's next key needs no `nextEndpoint`; remove it")
+
+
+@pytest.mark.parametrize("name", ["nextTunnelKey", "nextEndpoint"])
+def test_the_hubs_next_key_and_port_come_together(name: str) -> None:
+    both = {"nextTunnelKey": key(77), "nextEndpoint": "hq.example.com:51821"}
+    [line] = mistakes(hq=hub() | {name: both[name]})
+    assert line.endswith("a hub's `nextTunnelKey` and `nextEndpoint` come and go together")
+
+
+def test_the_hubs_next_port_is_another_one() -> None:
+    [line] = mistakes(hq=hub(nextTunnelKey=key(77), nextEndpoint="other.example.com:51820"))
+    assert line.endswith("`nextEndpoint` has the port of `endpoint`; give it another one")
 
 
 # 200 sites

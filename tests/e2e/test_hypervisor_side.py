@@ -133,7 +133,7 @@ def test_the_checks_that_the_lab_does_not_skip_pass(hq: Stack, check: str) -> No
 def preflight(stack: Stack, **changed: object) -> dict[str, dict[str, object]]:
     """What the checks say, asked by hand."""
     node = stack.site.node.model_copy(update=changed)
-    program = programs.preflight(stack.name, node, load_registry(REGISTRY).network)
+    program = programs.preflight(stack.name, node, load_registry(REGISTRY).networks)
     return {result["name"]: result for result in json.loads(inside("python3", "-", stdin=program).stdout)}
 
 

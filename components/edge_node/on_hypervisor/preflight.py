@@ -134,8 +134,9 @@ def management(asked: dict[str, Any]) -> Result:
     if len(connection) != 4:
         return True, "not reached by SSH", ""
     address = ipaddress.ip_address(connection[2])
-    remedy = f"give node.hypervisor.host an address outside the mesh {asked['mesh']}"
-    return address not in ipaddress.ip_network(asked["mesh"]), f"reached at {address}", remedy
+    remedy = f"give node.hypervisor.host an address outside the mesh {', '.join(asked['mesh'])}"
+    inside = any(address in ipaddress.ip_network(network) for network in asked["mesh"])
+    return not inside, f"reached at {address}", remedy
 
 
 CHECKS = {

@@ -3,13 +3,14 @@
 import re
 import subprocess
 import sys
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from components.edge_node.host_config import (
+    Inbound,
     host_files,
     nftables,
     sysctl_conf,
@@ -24,18 +25,20 @@ from config.versions import FIXED_SYSCTLS
 from tests.judges import judge
 from tests.sites import edited, section, site_section
 
-HEADQUARTERS = IPv4Address("10.100.0.1")
-RULES = nftables(tunnel_port=51820, headquarters=HEADQUARTERS)
+HEADQUARTERS, HEADQUARTERS6 = IPv4Address("10.100.0.1"), IPv6Address("fd5c:9a1e:27d4::1")
+OF_A_SITE = Inbound(tunnel_ports=[51820], administrators=[HEADQUARTERS, HEADQUARTERS6])
+OF_THE_HUB = Inbound(tunnel_ports=[51820, 51821], published=[(HEADQUARTERS, 8086)])
+RULES = nftables(OF_A_SITE)
 
 
 def rules(text: str) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.startswith("        ") and " hook " not in line]
 
 
-@pytest.mark.parametrize("headquarters", [HEADQUARTERS, None], ids=["site", "hub"])
-def test_nft_reads_the_rules_twice_over(tmp_path: Path, headquarters: IPv4Address | None) -> None:
+@pytest.mark.parametrize("inbound", [OF_A_SITE, OF_THE_HUB], ids=["site", "hub"])
+def test_nft_reads_the_rules_twice_over(tmp_path: Path, inbound: Inbound) -> None:
     path = tmp_path / "nftables.conf"
-    path.write_text(nftables(tunnel_port=51820, headquarters=headquarters))
+    path.write_text(nftables(inbound))
     judge("unshare", "--map-root-user", "--net", "sh", "-c", f"nft --file {path} && nft --file {path}")
 
 
@@ -45,14 +48,34 @@ def test_what_no_rule_accepts_is_dropped() -> None:
 
 def test_from_the_tunnel_headquarters_alone_may_log_in() -> None:
     found = rules(RULES)
-    administration, closed = 'iifname "wg0" ip saddr 10.100.0.1 tcp dport 22 accept', 'iifname "wg0" drop'
-    assert found.index(administration) < found.index(closed) < found.index("tcp dport 22 accept")
-    assert administration not in rules(nftables(tunnel_port=51820, headquarters=None))
+    administration = [rule for rule in found if rule.startswith('iifname "wg*"') and rule.endswith(" accept")]
+    assert administration == [
+        'iifname "wg*" ip saddr 10.100.0.1 tcp dport 22 accept',
+        'iifname "wg*" ip6 saddr fd5c:9a1e:27d4::1 tcp dport 22 accept',
+    ]
+    closed = found.index('iifname "wg*" drop')
+    assert found.index(administration[-1]) < closed < found.index("tcp dport 22 accept")
+    assert not set(administration) & set(rules(nftables(OF_THE_HUB)))
+
+
+def test_each_port_of_a_tunnel_is_let_in() -> None:
+    assert rules(nftables(OF_THE_HUB).split("chain forward")[0])[-2:] == [
+        "udp dport 51820 accept",
+        "udp dport 51821 accept",
+    ]
+
+
+def test_the_sites_reach_what_headquarters_publishes_and_nothing_beside_it() -> None:
+    assert rules(nftables(OF_THE_HUB).split("chain forward")[1]) == [
+        "ct state established,related accept",
+        'iifname "wg*" meta l4proto tcp ct original ip daddr 10.100.0.1 ct original proto-dst 8086 accept',
+        'iifname "wg*" drop',
+    ]
 
 
 def test_nothing_new_is_forwarded_out_of_the_tunnel() -> None:
     forward = rules(RULES.split("chain forward")[1])
-    assert forward == ["ct state established,related accept", 'iifname "wg0" drop']
+    assert forward == ["ct state established,related accept", 'iifname "wg*" drop']
 
 
 def test_dockers_tables_stay() -> None:
@@ -82,7 +105,7 @@ def test_a_sysctl_that_a_site_may_not_set_is_told(key: str, value: str, remedy: 
 
 def test_those_who_may_log_in_are_the_listed_ones_alone() -> None:
     node = site_section("oslo").node
-    [file] = [file for file in host_files(node, tunnel_port=1, headquarters=None) if "authorized_keys" in file.path]
+    [file] = [file for file in host_files(node, OF_A_SITE) if "authorized_keys" in file.path]
     assert file.path == "/home/edge/.ssh/authorized_keys"
     assert file.contents.splitlines() == list(node.authorized_keys)
     assert (file.mode, file.owner) == (0o600, 1000)

@@ -16,7 +16,7 @@ from tests.judges import judge
 from tests.sites import registry, site_section
 
 NODE = site_section("oslo").node
-MESH = registry().network
+MESH = registry().networks
 GIB = 1 << 30
 
 
@@ -90,7 +90,7 @@ def test_the_preflight_of_a_site_asks_for_its_own_disks_bridge_and_mesh() -> Non
         "bytes": 18 * GIB,
         "image": {"path": "/srv/nvme/fjord-edge/oslo/oslo-image-000000000000.qcow2", "sha256": 64 * "0"},
         "dataDisk": {"path": "/srv/nvme/fjord-edge/oslo/oslo-data.qcow2", "bytes": 8 * GIB},
-        "mesh": "10.100.0.0/24",
+        "mesh": ["10.100.0.0/24", "fd5c:9a1e:27d4::/64"],
     }
 
 
@@ -173,7 +173,13 @@ def test_too_little_space_says_how_much_is_lacking(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("connection", "passes"), [("10.20.0.5 1 10.20.0.1 22", True), ("10.100.0.1 1 10.100.0.2 22", False), ("", True)]
+    ("connection", "passes"),
+    [
+        ("10.20.0.5 1 10.20.0.1 22", True),
+        ("10.100.0.1 1 10.100.0.2 22", False),
+        ("fd5c:9a1e:27d4::1 1 fd5c:9a1e:27d4::2 22", False),
+        ("", True),
+    ],
 )
 def test_a_hypervisor_reached_through_the_mesh_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, connection: str, passes: bool
