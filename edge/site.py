@@ -38,6 +38,8 @@ class Site:
 
     name: str
     section: SiteSection
+    content: dict[str, Any]
+    """What the stack file says below `config`; secrets in it are encrypted."""
     config_file: Path
 
     @classmethod
@@ -51,10 +53,10 @@ class Site:
         key = f"{PROJECT}:site"
         if not path.is_file():
             raise ConfigError(Mistake(path.name, "", "", "there is no such stack file; see Pulumi.oslo.yaml"))
-        content = (yaml.safe_load(path.read_text()) or {}).get("config", {}).get(key)
-        if not isinstance(content, dict):
+        content = (yaml.safe_load(path.read_text()) or {}).get("config", {})
+        if not isinstance(content.get(key), dict):
             raise ConfigError(Mistake(path.name, key, "", "this section is missing; see Pulumi.oslo.yaml"))
-        return cls(arguments.site, SiteSection.parse(content, file=path.name, root=key), path)
+        return cls(arguments.site, SiteSection.parse(content[key], file=path.name, root=key), content, path)
 
     @cached_property
     def outputs(self) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -14,6 +13,7 @@ import yaml
 from config.loader import PROJECT
 from edge.__main__ import main, parser
 from lab.paths import CHECKOUT
+from tests.edge.world import World
 from tests.sites import section
 
 CHECKS: list[dict[str, Any]] = [
@@ -31,45 +31,6 @@ LIVE: dict[str, Any] = {
     "freeGib": {"/": 5},
 }
 CONTAINER = {"Names": "telegraf", "Status": "Up 2 hours (healthy)", "Image": "any"}
-OUTPUTS = {"hostKey": "ecdsa-sha2-nistp256 AAAA", "facts": {"kernel": "6.1.0", "qdiscs": {"eth0": "fq"}}}
-
-
-class World:
-    """What `ssh` and `pulumi` answer, and what they were asked."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        for name in ("ssh", "pulumi"):
-            program = folder / name
-            program.write_text(
-                f"#!/bin/sh\nprintf '%s\\n' \"{name} $*\" >> {folder}/asked\ncat > {folder}/stdin-{name}\n"
-                f"cat {folder}/answer-{name}\nexit $(cat {folder}/status-{name})\n"
-            )
-            program.chmod(0o755)
-            self.answer(name, "")
-        self.answer("pulumi", json.dumps(OUTPUTS))
-
-    def answer(self, name: str, text: str, status: int = 0) -> None:
-        (self.folder / f"answer-{name}").write_text(text)
-        (self.folder / f"status-{name}").write_text(str(status))
-
-    @property
-    def asked(self) -> list[str]:
-        path = self.folder / "asked"
-        return path.read_text().splitlines() if path.exists() else []
-
-
-@pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    return World(tmp_path)
-
-
-@pytest.fixture
-def stack_file(tmp_path: Path) -> str:
-    path = tmp_path / "Pulumi.oslo.yaml"
-    path.write_text(yaml.safe_dump({"config": {f"{PROJECT}:site": section("oslo")}}))
-    return f"--config-file={path}"
 
 
 def test_doctor_prints_every_check_and_is_content(

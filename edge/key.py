@@ -1,0 +1,112 @@
+"""Print the registry file that a site's seed and epochs give: its public keys, which everybody else needs."""
+
+import argparse
+import re
+from collections.abc import Mapping
+
+from config.derive import Seed
+from config.loader import PROJECT, REGISTRY, public_keys
+from config.registry import Registry, load_registry, port_of, shown
+from edge import site as command
+from edge.site import EdgeError, Site
+
+_NEXT = ("nextTunnelKey", "nextIdentityKey", "nextEndpoint")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What it understands beside the site."""
+    parser.add_argument("--next", action="store_true", help="with the keys of the next epochs too: a rotation begins")
+    parser.add_argument("--write", action="store_true", help="write the file instead of printing it")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print or write."""
+    site = Site.of(arguments)
+    seed, next_seed = _seed(site, "seed"), _seed(site, "nextSeed")
+    if seed is None:
+        raise EdgeError(f"{site.config_file.name} has no seed; README.md says how to make one")
+    keys = public_keys(seed, next_seed, site.name, site.section.epochs)
+    path = REGISTRY / f"{site.name}.yaml"
+    before = path.read_text() if path.exists() else new_entry(site.name, load_registry(REGISTRY))
+    text = with_keys(before, keys, with_next=arguments.next)
+    if arguments.write:
+        path.write_text(text)
+        print(f"wrote {shown(site.name)}")
+    else:
+        print(text, end="")
+    return 0
+
+
+def with_keys(text: str, keys: Mapping[str, str], *, with_next: bool) -> str:
+    """A registry file with these keys in it; everything else in it stays as a person wrote it.
+
+    A hub that takes its next key into use is found at that key's endpoint from then on.
+
+    Args:
+        text: the file, with or without keys.
+        keys: by their place in the file.
+        with_next: whether a rotation is under way; without it, its lines go.
+    """
+    endpoint, next_endpoint = (_value(text, key) for key in ("endpoint", "nextEndpoint"))
+    promoted = keys["tunnelKey"] == _value(text, "nextTunnelKey")
+    for key in _NEXT:
+        text = re.sub(rf"^{key}:.*\n", "", text, flags=re.MULTILINE)
+    if promoted and next_endpoint:
+        text = _set(text, "endpoint", next_endpoint)
+        endpoint = next_endpoint
+    for key in ("tunnelKey", "identityKey"):
+        text = _set(text, key, keys[key])
+    if with_next:
+        for key in ("nextTunnelKey", "nextIdentityKey"):
+            text = _set(text, key, keys[key])
+        if endpoint and _value(text, "role") == "hub":
+            text = _set(text, "nextEndpoint", next_endpoint or _other_port(endpoint))
+    return text
+
+
+def new_entry(site: str, registry: Registry) -> str:
+    """A registry file without keys, at the first free address of the mesh."""
+    taken = {entry.address for entry in registry.entries.values()}
+    free = next((address for address in registry.network.hosts() if address not in taken), None)
+    if free is None:
+        raise EdgeError(f"the mesh {registry.network} is full; give it a bigger network in {shown(registry.hub)}")
+    lines = [
+        f"# Public facts of the site {site}; see config/registry.py.",
+        "role: site",
+        f'owner: "@fjord-edge/{site}"',
+        f"address: {free}",
+    ]
+    number = int(free) - int(registry.network.network_address)
+    lines += [f"address6: {network[number]}" for network in registry.networks if network.version == 6]
+    return "\n".join(lines) + "\n"
+
+
+def _set(text: str, key: str, value: str) -> str:
+    line = f"{key}: {value}\n"
+    found = re.sub(rf"^{key}:.*\n", lambda _: line, text, flags=re.MULTILINE)
+    return found if found != text or line in text else text + line
+
+
+def _value(text: str, key: str) -> str | None:
+    found = re.search(rf"^{key}: *['\"]?([^\s'\"#]+)", text, re.MULTILINE)
+    return found[1] if found else None
+
+
+def _other_port(endpoint: str) -> str:
+    """The same host at the port's neighbour, to which the next rotation goes back."""
+    port = port_of(endpoint)
+    return f"{endpoint.rpartition(':')[0]}:{port + 1 if port % 2 == 0 else port - 1}"
+
+
+def _seed(site: Site, key: str) -> Seed | None:
+    """A seed of the stack, decrypted by the engine."""
+    if f"{PROJECT}:{key}" not in site.content:
+        return None
+    words = ["pulumi", "config", "get", f"{PROJECT}:{key}", "--stack", site.name]
+    done = command.run([*words, "--config-file", str(site.config_file)])
+    if done.returncode != 0:
+        raise EdgeError(f"pulumi config get {PROJECT}:{key} of {site.name}: {done.stderr.strip()}")
+    try:
+        return Seed.parse(done.stdout)
+    except ValueError as error:
+        raise EdgeError(f"{site.config_file.name}: {PROJECT}:{key}: {error}") from None
