@@ -52,8 +52,8 @@ def _print(name: str, found: dict[str, Any]) -> None:
 
 def _handshake(stack: Stack) -> int:
     """The newest handshake with any peer, epoch seconds; 0 when there was none."""
-    lines = on_node(stack, "sudo wg show wg0 latest-handshakes").splitlines()
-    return max((int(line.split()[1]) for line in lines), default=0)
+    lines = on_node(stack, "sudo wg show all latest-handshakes").splitlines()
+    return max((int(line.split()[2]) for line in lines), default=0)
 
 
 def _containers(stack: Stack) -> dict[str, str]:

@@ -33,7 +33,7 @@ def stack(request: pytest.FixtureRequest, stacks: dict[str, Stack]) -> Stack:
 
 
 def test_the_search_finds_a_secret_where_there_is_one(oslo: Stack) -> None:
-    assert leaked(oslo, on_node(oslo, "sudo cat /etc/wireguard/wg0.conf")) == ["tunnel key"]
+    assert leaked(oslo, on_node(oslo, "sudo cat /etc/fjord-edge/mesh/mesh.json")) == ["tunnel key"]
 
 
 def test_state_holds_none(stack: Stack) -> None:

@@ -1,21 +1,84 @@
-"""The tunnel between oslo and headquarters."""
+"""The tunnels between oslo and headquarters, and what a change does to them."""
 
+import json
+import re
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import Any
 
 import pytest
+import yaml
 
+from config.derive import Seed, identity_key, summary_account, wireguard_key
+from config.loader import REGISTRY
 from lab.console import LabError
 from lab.sensors import on_node
 from lab.stacks import Stack
+from tests.e2e.registered import registered
 from tests.e2e.waiting import eventually
 
-# wg(8): a session is renewed after two minutes, so an older handshake is a dead peer.
+HQ, HQ6 = "10.100.0.1", "fd5c:9a1e:27d4::1"
+OSLO, OSLO6 = "10.100.0.2", "fd5c:9a1e:27d4::2"
+
+#: wg(8): a session is renewed after two minutes, so an older handshake is a dead peer.
 FRESH_SECONDS = 180
+
+#: The longest silence that a rotation may cost.
+GAP_SECONDS = 5.0
+
+ANSWER = "timeout {} bash -c 'head -c 7 < /dev/tcp/{}/22'"
+ONE_PING = "ping -n -q -c 1 -W 2 {} > /dev/null && echo there || true"
+
+#: A key that is nobody's.
+STRANGER = wireguard_key(Seed(bytes(32)), "nobody", 1).public
+
+
+def sessions(stack: Stack) -> list[dict[str, Any]]:
+    shown: dict[str, Any] = json.loads(on_node(stack, "sudo /usr/local/lib/fjord-edge/mesh show"))
+    assert shown["onTrial"] is False
+    found: list[dict[str, Any]] = shown["sessions"]
+    return found
 
 
 def handshake_age(stack: Stack) -> float:
-    lines = on_node(stack, "sudo wg show wg0 latest-handshakes").splitlines()
-    return time.time() - max(int(line.split()[1]) for line in lines)
+    return time.time() - max(session["latestHandshake"] or 0 for session in sessions(stack))
+
+
+def is_there(stack: Stack, address: str = HQ) -> bool:
+    return on_node(stack, ONE_PING.format(address)).strip() == "there"
+
+
+class Pings:
+    """What became of ten pings a second: how many were lost, and the longest time without an answer."""
+
+    lost: int
+    longest_gap: float
+
+    def read(self, text: str) -> None:
+        answers = [float(stamp) for stamp in re.findall(r"^\[([0-9.]+)\] \d+ bytes from", text, re.MULTILINE)]
+        sent, received = map(int, re.findall(r"(\d+) packets transmitted, (\d+) received", text)[0])
+        assert received > 20, text
+        self.lost = sent - received
+        self.longest_gap = max(later - earlier for earlier, later in pairwise(answers))
+
+
+@contextmanager
+def pinging(stack: Stack, address: str = HQ) -> Iterator[Pings]:
+    """Ping through the tunnel while something else goes on."""
+    pings = Pings()
+    with ThreadPoolExecutor(1) as pool:
+        told = pool.submit(on_node, stack, f"sudo timeout --signal=INT 280 ping -D -n -i 0.1 {address}; true")
+        time.sleep(3)
+        yield pings
+        time.sleep(2)
+        on_node(stack, "sudo pkill -INT -x ping")
+        pings.read(told.result())
+
+
+# As it is
 
 
 def test_both_ends_have_had_a_handshake(hq: Stack, oslo: Stack) -> None:
@@ -23,25 +86,230 @@ def test_both_ends_have_had_a_handshake(hq: Stack, oslo: Stack) -> None:
     assert eventually(lambda: handshake_age(hq) < FRESH_SECONDS, 60)
 
 
-ANSWER = "timeout {} bash -c 'head -c 7 < /dev/tcp/{}/22'"
-
-
-def test_headquarters_reaches_a_site_through_the_tunnel(hq: Stack) -> None:
-    assert on_node(hq, ANSWER.format(20, "10.100.0.2")) == "SSH-2.0"
+@pytest.mark.parametrize("address", [OSLO, OSLO6])
+def test_headquarters_reaches_a_site_by_both_families(hq: Stack, address: str) -> None:
+    assert is_there(hq, address)
+    assert on_node(hq, ANSWER.format(20, address)) == "SSH-2.0"
 
 
 def test_nothing_else_comes_out_of_the_tunnel(hq: Stack, oslo: Stack) -> None:
     with pytest.raises(LabError, match="exited with 124"):
-        on_node(oslo, ANSWER.format(5, "10.100.0.1"))
+        on_node(oslo, ANSWER.format(5, HQ))
     with pytest.raises(LabError, match="exited with 124"):
-        on_node(hq, "timeout 5 bash -c 'head -c 1 < /dev/tcp/10.100.0.2/8883'")
+        on_node(oslo, ANSWER.format(5, HQ6))
+    with pytest.raises(LabError, match="exited with 124"):
+        on_node(hq, f"timeout 5 bash -c 'head -c 1 < /dev/tcp/{OSLO}/8883'")
 
 
-def test_the_configuration_is_roots_alone(oslo: Stack) -> None:
-    assert on_node(oslo, "sudo stat --format '%a %U' /etc/wireguard/wg0.conf").split() == ["600", "root"]
+def test_the_keys_are_roots_alone(oslo: Stack) -> None:
+    for file in ("/etc/fjord-edge/mesh/mesh.json", "/var/lib/fjord-edge/mesh/confirmed.json"):
+        assert on_node(oslo, f"sudo stat --format '%a %U' {file}").split() == ["600", "root"]
+    assert on_node(oslo, "sudo stat --format '%a %U' /etc/fjord-edge/mesh").split() == ["700", "root"]
 
 
-def test_the_running_tunnel_is_the_file(oslo: Stack) -> None:
-    assert "SaveConfig" not in on_node(oslo, "sudo cat /etc/wireguard/wg0.conf")
-    shown = on_node(oslo, "sudo wg show wg0 allowed-ips").split()
-    assert shown[1:] == ["10.100.0.0/24"]
+def test_the_public_key_is_the_one_that_wg_computes(oslo: Stack) -> None:
+    key = wireguard_key(oslo.seed, "oslo", oslo.site.epochs.wireguard)
+    assert on_node(oslo, "wg pubkey", stdin=key.private).strip() == key.public
+    assert on_node(oslo, "sudo wg show wg0 public-key").strip() == key.public
+
+
+def test_the_tunnels_packets_fit_into_the_uplinks(oslo: Stack) -> None:
+    [link] = json.loads(on_node(oslo, "ip -json link show dev wg0"))
+    assert link["mtu"] == 1420
+    whole = 1420 - 28
+    assert on_node(oslo, f"ping -n -q -M do -s {whole} -c 2 {HQ} > /dev/null && echo there").strip() == "there"
+
+
+def test_edge_mesh_shows_both_ends(hq: Stack) -> None:
+    done = hq.shell(f"bin/edge mesh hq --config-file {hq.config_file}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(rf"^oslo +{OSLO}, {OSLO6} +current +10\.20\.\d+\.12:51820 ", done.stdout, re.MULTILINE)
+    diagram = hq.shell(f"bin/edge mesh hq --mermaid --config-file {hq.config_file}").stdout
+    assert re.search(r'^    oslo -- ".* ago" --- hq$', diagram, re.MULTILINE)
+
+
+@pytest.mark.parametrize("stack", ["hq", "oslo"])
+def test_edge_key_prints_the_committed_registry_file(stacks: dict[str, Stack], stack: str) -> None:
+    done = stacks[stack].shell(f"bin/edge key {stack} --config-file {stacks[stack].config_file}")
+    assert done.stdout == (REGISTRY / f"{stack}.yaml").read_text()
+
+
+# The summary store
+
+
+def answered(stack: Stack, account: tuple[str, str] | None, path: str, body: str = "") -> str:
+    """The status with which headquarters' InfluxDB answers a site."""
+    options = (
+        f'url = "http://{HQ}:8086/{path}"\nsilent\nmax-time = 20\noutput = "/dev/null"\nwrite-out = "%{{http_code}}"\n'
+    )
+    if account:
+        options += f'user = "{account[0]}:{account[1]}"\n'
+    if body:
+        options += f"data-binary = {json.dumps(body)}\n"
+    return on_node(stack, "curl --config - || true", stdin=options)
+
+
+def account_of(stack: Stack, site: str, hub: Stack) -> tuple[str, str]:
+    """The account of a site, computed on the site's side."""
+    own = identity_key(stack.seed, stack.name, stack.site.epochs.identity)
+    theirs = yaml.safe_load((REGISTRY / f"{hub.name}.yaml").read_text())["identityKey"]
+    return summary_account(site, own, theirs)
+
+
+def test_a_site_writes_and_reads_its_own_summaries_and_no_others(hq: Stack, oslo: Stack) -> None:
+    own = account_of(oslo, "oslo", hq)
+    assert answered(oslo, own, "write?db=site_oslo", "test value=1") == "204"
+    assert answered(oslo, own, "query?db=site_oslo&q=SELECT+*+FROM+test") == "200"
+    stranger = identity_key(Seed(bytes(32)), "bergen", 1).public
+    bergen = {"role": "site", "owner": "@b", "address": "10.100.0.3", "tunnelKey": STRANGER, "identityKey": stranger}
+    with registered(bergen=bergen):
+        hq.up()
+        assert answered(oslo, own, "write?db=site_bergen", "test value=1") == "403"
+        assert answered(oslo, own, "write?db=site_oslo", "test value=2") == "204"
+    hq.up()
+    assert answered(oslo, (own[0], "not its password"), "write?db=site_oslo", "test value=1") == "401"
+    assert answered(oslo, None, "write?db=site_oslo", "test value=1") == "401"
+
+
+def test_the_store_is_reached_through_the_tunnel_alone(hq: Stack, oslo: Stack) -> None:
+    listening = on_node(hq, "ss --tcp --listening --numeric --no-header 'sport = :8086'")
+    assert [line.split()[3] for line in listening.splitlines()] == [f"{HQ}:8086"]
+    with pytest.raises(LabError):
+        on_node(oslo, "timeout 5 bash -c 'head -c 1 < /dev/tcp/10.20.0.11/8086'")
+
+
+# Changes
+
+
+def test_a_peer_added_elsewhere_costs_no_ping_and_one_that_is_down_no_update(hq: Stack, oslo: Stack) -> None:
+    identity = identity_key(Seed(bytes(32)), "tromso", 1).public
+    tromso = {"role": "site", "owner": "@t", "address": "10.100.0.4", "tunnelKey": STRANGER, "identityKey": identity}
+    with registered(tromso=tromso | {"networks": ["192.168.40.0/24"]}), pinging(oslo) as pings:
+        hq.up()
+        assert [session["peer"] for session in sessions(hq)] == ["oslo", "tromso"]
+        assert "192.168.40.0/24 dev wg0" in on_node(hq, "ip route show proto 51")
+    with pinging(oslo) as more:
+        hq.up()
+        assert "192.168.40.0/24" not in on_node(hq, "ip route show")
+    assert (pings.lost, more.lost) == (0, 0)
+
+
+def test_a_wrong_key_fails_the_update_and_the_tunnel_comes_back_by_itself(hq: Stack, oslo: Stack) -> None:
+    assert eventually(lambda: is_there(oslo), 60)
+    with registered(oslo={"tunnelKey": STRANGER}), pytest.raises(LabError):
+        hq.up()
+    assert eventually(lambda: is_there(oslo), 20)
+    assert [session["publicKey"] for session in sessions(hq)] == [wireguard_key(oslo.seed, "oslo", 1).public]
+    assert hq.preview() == {"same": hq.preview()["same"]}
+
+
+def test_when_packets_are_eaten_and_the_update_is_killed_the_node_goes_back_alone(hq: Stack, oslo: Stack) -> None:
+    """Headquarters' firewall eats what comes to a port that is nobody's."""
+    trial = "sudo test -e /run/fjord-edge-mesh/trial && echo tried || true"
+    assert eventually(lambda: is_there(oslo), 60)
+    with ThreadPoolExecutor(1) as pool, registered(hq={"endpoint": "hq.example.com:51999"}):
+        update = pool.submit(oslo.up)
+        assert eventually(lambda: on_node(oslo, trial).strip() == "tried", 60)
+        on_node(oslo, "sudo pkill -KILL -f 'mesh apply|install-files'; true")
+        with pytest.raises(LabError):
+            update.result()
+        assert eventually(lambda: on_node(oslo, trial).strip() == "", 90)
+    assert eventually(lambda: is_there(oslo), 20)
+    assert sessions(oslo)[0]["endpoint"] == "10.20.0.11:51820"
+    assert eventually(lambda: is_there(hq, OSLO), 20)
+    oslo.up()
+
+
+# Rotation
+
+
+@contextmanager
+def writing(stack: Stack, account: tuple[str, str]) -> Iterator[list[int]]:
+    """Summaries go to headquarters as the uplink sends them: each again until it is accepted."""
+    program = (
+        "i=0; while [ ! -e /tmp/enough ]; do i=$((i + 1)); "
+        'until [ "$(curl --config /tmp/options --data-binary "rotation,number=$i value=$i" || true)" = 204 ]; '
+        "do sleep 0.2; done; sleep 0.3; done; echo $i"
+    )
+    options = (
+        f'url = "http://{HQ}:8086/write?db=site_oslo"\nuser = "{account[0]}:{account[1]}"\n'
+        'silent\nmax-time = 3\noutput = "/dev/null"\nwrite-out = "%{http_code}"\n'
+    )
+    on_node(stack, "rm --force /tmp/enough; umask 077; cat > /tmp/options", stdin=options)
+    sent: list[int] = []
+    with ThreadPoolExecutor(1) as pool:
+        told = pool.submit(on_node, stack, program)
+        try:
+            yield sent
+        finally:
+            on_node(stack, "touch /tmp/enough")
+        sent.append(int(told.result()))
+    on_node(stack, "rm /tmp/options /tmp/enough")
+
+
+def stored(stack: Stack, account: tuple[str, str]) -> int:
+    """How many of the summaries headquarters has."""
+    options = f'user = "{account[0]}:{account[1]}"\nurl = "http://{HQ}:8086/query?db=site_oslo"\nsilent\n'
+    options += 'data-urlencode = "q=SELECT count(value) FROM rotation"\nget\n'
+    told = json.loads(on_node(stack, "curl --config -", stdin=options))
+    count: int = told["results"][0]["series"][0]["values"][0][1]
+    return count
+
+
+def edge_key(stack: Stack, *words: str) -> None:
+    done = stack.shell(f"bin/edge key {stack.name} --write {' '.join(words)} --config-file {stack.config_file}")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_sites_key_is_changed_in_two_steps_without_losing_a_summary(hq: Stack, oslo: Stack) -> None:
+    account = account_of(oslo, "oslo", hq)
+    first, second = (wireguard_key(oslo.seed, "oslo", epoch).public for epoch in (1, 2))
+    with registered(), writing(oslo, account) as sent:
+        edge_key(oslo, "--next")
+        hq.up()
+        with oslo.edited("epochs", value={"wireguard": 2}):
+            edge_key(oslo)
+            with pinging(oslo) as there:
+                oslo.up()
+            assert on_node(oslo, "sudo wg show wg0 public-key").strip() == second
+            with pinging(oslo) as promoted, registered(oslo={"nextTunnelKey": first}):
+                hq.up()
+            with registered(oslo={"tunnelKey": second, "nextTunnelKey": first}):
+                hq.up()
+        with (
+            registered(oslo={"tunnelKey": first, "nextTunnelKey": None, "nextIdentityKey": None}),
+            pinging(oslo) as back,
+        ):
+            oslo.up()
+    hq.up()
+    assert eventually(lambda: is_there(oslo), 20)
+    assert [session["publicKey"] for session in sessions(hq)] == [first]
+    assert max(pings.longest_gap for pings in (there, promoted, back)) <= GAP_SECONDS
+    assert stored(oslo, account) == sent[0]
+
+
+def test_headquarters_key_is_changed_in_two_steps_by_a_second_port(hq: Stack, oslo: Stack) -> None:
+    account = account_of(oslo, "oslo", hq)
+    on_node(hq, "true")
+    gaps = []
+    with registered(), writing(oslo, account) as sent:
+        edge_key(hq, "--next")
+        with registered():
+            hq.up()
+            assert {session["interface"] for session in sessions(hq)} == {"wg0", "wg1"}
+            with hq.edited("epochs", value={"wireguard": 2}):
+                edge_key(hq)
+                for stack in (oslo, hq):
+                    with pinging(oslo) as pings:
+                        stack.up()
+                    gaps.append(pings.longest_gap)
+                assert {session["interface"] for session in sessions(hq)} == {"wg1"}
+        hq.up()
+        with registered(hq={"nextTunnelKey": None, "nextIdentityKey": None, "nextEndpoint": None}):
+            for stack in (oslo, hq):
+                with pinging(oslo) as pings:
+                    stack.up()
+                gaps.append(pings.longest_gap)
+    assert {session["interface"] for session in sessions(hq)} == {"wg0"}
+    assert max(gaps) <= GAP_SECONDS
+    assert stored(oslo, account) >= sent[0]
