@@ -129,6 +129,8 @@ class Watcher:
     """The peers whose answer the trial still waits for."""
     deadline: float | None = None
     """When the trial ends; None while there is none."""
+    known: dict[str, list[str]] = field(default_factory=dict)
+    """The addresses at which peers were dialled when the file was put in force."""
     looked_up: dict[str, float] = field(default_factory=dict)
     """When each peer's name was last looked up."""
 
@@ -141,13 +143,13 @@ class Watcher:
             return
         TRIAL.unlink(missing_ok=True)
         if not CONFIRMED.exists() or digest_of(CONFIRMED) == digest_of(WANTED):
-            self.put_in_force(WANTED)
-            self.confirm("the tunnels are as asked; none was there before")
+            self.put_in_force(WANTED, dial=False)
+            self.confirm("the tunnels are as asked")
         elif asked == digest_of(WANTED):
-            self.put_in_force(CONFIRMED)
+            self.put_in_force(CONFIRMED, dial=False)
             self.try_wanted()
         else:
-            self.put_in_force(CONFIRMED)
+            self.put_in_force(CONFIRMED, dial=False)
 
     def try_wanted(self) -> None:
         """Put the wanted file on trial: who is there now, and is to stay, must answer afterwards."""
@@ -168,9 +170,11 @@ class Watcher:
         """Ask those who have not answered since the change; the trial ends when all have, or when its time is over."""
         if self.deadline is None:
             return
-        self.judged -= answering((peer for peer in self.mesh["peers"] if peer["name"] in self.judged), pings=1)
+        asked = [peer for peer in self.mesh["peers"] if peer["name"] in self.judged]
+        there = answering(asked, pings=1)
+        found = sessions()
+        self.judged -= {peer["name"] for peer in asked if peer["name"] in there and self.is_dialled(peer, found)}
         if not self.judged:
-            found = sessions()
             absent = sorted(peer["name"] for peer in self.mesh["peers"] if not is_present(peer, found))
             self.confirm("the tunnels are as asked" + (f"; not there: {', '.join(absent)}" if absent else ""))
         elif time.monotonic() > self.deadline:
@@ -179,6 +183,11 @@ class Watcher:
                 f"{lost} answered before the change and not within {TRIAL_SECONDS} s after it. Compare the keys and "
                 "endpoints in config/mesh of both ends; a site that takes its next key is deployed before headquarters"
             )
+
+    def is_dialled(self, peer: dict[str, Any], found: "list[Session]") -> bool:
+        """Whether a peer answers where the file says; one that came to us by its own way hides a wrong endpoint."""
+        addresses = self.known.get(peer["name"])
+        return not addresses or any(one.endpoint in addresses for one in found if one.key in peer["keys"])
 
     def confirm(self, reason: str) -> None:
         """What is in force is what a boot puts in force."""
@@ -252,18 +261,22 @@ class Watcher:
         # A packet makes WireGuard dial at once.
         answering([peer], pings=1)
 
-    def put_in_force(self, file: Path) -> None:
-        """Bring interfaces, addresses, peers and routes to what a file says; a session in use goes on."""
+    def put_in_force(self, file: Path, *, dial: bool = True) -> None:
+        """Bring interfaces, addresses, peers and routes to what a file says; a session in use goes on.
+
+        With `dial`, peers are dialled where the file says. At a start nobody is, since a session may have found a
+        better way, and at a boot there is no name server yet; who stays silent is dialled later.
+        """
         self.mesh = json.loads(file.read_text())
         self.looked_up = {}
         ours = own_interfaces()
         found = sessions()
-        known = known_endpoints(self.mesh["peers"]) if found else {}
+        self.known = known_endpoints(self.mesh["peers"]) if dial and found else {}
         for name in self.mesh["interfaces"]:
             if name not in ours:
                 add_interface(name)
             run("ip", "link", "set", name, "mtu", str(self.mesh["mtu"]))
-            run("wg", "syncconf", name, "/dev/stdin", stdin=conf(self.mesh, name, found, known))
+            run("wg", "syncconf", name, "/dev/stdin", stdin=conf(self.mesh, name, found, self.known))
             set_addresses(name, self.mesh["addresses"])
             run("ip", "link", "set", name, "up")
         set_routes(self.mesh, sessions())
@@ -410,7 +423,7 @@ def routes(family: str) -> Iterator[tuple[str, str]]:
 
 
 def known_endpoints(peers: list[dict[str, Any]]) -> dict[str, list[str]]:
-    """The addresses behind all endpoints, looked up side by side; at a boot, when nobody answers yet, nobody asks."""
+    """The addresses behind all endpoints, looked up side by side."""
     named = [peer for peer in peers if peer["endpoint"]]
     with ThreadPoolExecutor(LOOKUPS) as pool:
         answers = pool.map(lambda peer: endpoints(peer["endpoint"]), named)

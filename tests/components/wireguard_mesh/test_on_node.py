@@ -329,7 +329,7 @@ def test_apply_asks_and_tells_the_verdict(
 
     monkeypatch.setattr(mesh, "run", run)
     assert mesh.apply() == 0
-    assert capsys.readouterr().err.strip() == "the tunnels are as asked; none was there before"
+    assert capsys.readouterr().err.strip() == "the tunnels are as asked"
 
 
 # Rotation
@@ -443,6 +443,35 @@ def test_a_changed_endpoint_is_dialled_at_once(kernel: Kernel) -> None:
     started(dialling("one.example.com:51820")).tick()
     started(dialling("two.example.com:51820"))
     assert kernel.links["wg0"].peers[OSLO]["endpoint"] == "192.0.2.2:51820"
+
+
+def test_a_start_leaves_a_session_where_it_found_its_way(kernel: Kernel) -> None:
+    kernel.names["hq.example.com:51820"] = ["192.0.2.1:51820"]
+    started(dialling()).tick()
+    kernel.handshake("wg0", OSLO)
+    kernel.links["wg0"].peers[OSLO]["endpoint"] = "192.0.2.9:1024"
+    started()
+    assert kernel.links["wg0"].peers[OSLO]["endpoint"] == "192.0.2.9:1024"
+
+
+def test_a_wrong_endpoint_is_not_hidden_by_a_peer_that_comes_by_its_own_way(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel.names |= {"hq.example.com:51820": ["192.0.2.1:51820"], "wrong.example.com:1": ["192.0.2.8:1"]}
+    started(dialling()).tick()
+    kernel.handshake("wg0", OSLO)
+
+    def dials_us(*_: Any, **__: int) -> set[str]:
+        kernel.links["wg0"].peers[OSLO]["endpoint"] = "192.0.2.1:51820"
+        return {"hq"}
+
+    monkeypatch.setattr(mesh, "answering", dials_us)
+    watcher = started(dialling("wrong.example.com:1"))
+    assert watcher.deadline is not None
+    watcher.deadline = time.monotonic() - 1
+    watcher.tick()
+    assert verdict()["held"] is False
+    assert "hq.example.com" in mesh.CONFIRMED.read_text()
 
 
 def test_the_configuration_is_one_that_wg_reads(tmp_path: Path) -> None:
