@@ -81,10 +81,10 @@ class Runner:
             entrypoints=list(service.command),
             envs=list(service.environment),
             labels=[pulumi_docker.ContainerLabelArgs(label="fjord-edge.config", value=digest(files))],
-            network_mode="bridge",
-            networks_advanced=[
-                pulumi_docker.ContainerNetworksAdvancedArgs(name=self.network.name, aliases=[service.name])
-            ],
+            network_mode="host" if service.host_network else "bridge",
+            networks_advanced=None
+            if service.host_network
+            else [pulumi_docker.ContainerNetworksAdvancedArgs(name=self.network.name, aliases=[service.name])],
             ports=[
                 pulumi_docker.ContainerPortArgs(
                     internal=port.internal, external=port.external, ip=str(port.address), protocol="tcp"
@@ -94,7 +94,9 @@ class Runner:
             volumes=volumes,
             read_only=True,
             tmpfs={"/tmp": "rw,noexec,nosuid,size=16m"},  # noqa: S108  the container's own
-            capabilities=pulumi_docker.ContainerCapabilitiesArgs(drops=["ALL"]),
+            capabilities=pulumi_docker.ContainerCapabilitiesArgs(
+                adds=list(service.capabilities) or None, drops=["ALL"]
+            ),
             security_opts=["no-new-privileges:true"],
             memory=service.memory_mib,
             memory_swap=service.memory_mib,

@@ -44,6 +44,10 @@ class Service:
     """What is published."""
     environment: Sequence[str] = ()
     """NAME=value; never a secret."""
+    capabilities: Sequence[str] = ()
+    """What the kernel lets it do beside what it lets anybody do."""
+    host_network: bool = False
+    """Whether it sees the node's own interfaces; it then publishes nothing."""
 
     @property
     def data_directory(self) -> Directory:

@@ -9,13 +9,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from lab import hypervisor
-from lab.bench import preview_breakdown
+from lab.bench import SITES, preview_breakdown, registry_seconds
 from lab.boot import boot
 from lab.console import LabError, say
 from lab.deploy import deploy
 from lab.drills import EXCUSED_SECONDS, power_cuts
+from lab.goodput import DELAY_MS, LINE_MBIT, LOSS_PERCENT, goodput
 from lab.leftovers import end_leftovers
 from lab.paths import CACHE, STATE
+from lab.recovery import RECOVERIES
 from lab.report import report
 from lab.stacks import Stack, existing_stacks
 
@@ -99,7 +101,35 @@ def _bench_boot(site: Stack) -> None:
             print(f"  {seconds:7.2f} s  {name}")
 
 
-BENCHES: Mapping[str, Callable[[Stack], None]] = {"preview": _bench_preview, "boot": _bench_boot}
+def _bench_goodput(site: Stack) -> None:
+    [hub] = [stack for stack in existing_stacks() if stack.site.summaries]
+    line = f"{LINE_MBIT} Mbit/s, {DELAY_MS} ms, {LOSS_PERCENT}% loss"
+    print(f"goodput from {site.name} to {hub.name} over {line}; fractions of what the line carries of payload")
+    found = goodput(site, hub, hub.outputs["mesh"]["addresses"][0].partition("/")[0])
+    for each in found:
+        print(f"  {each.way:<7} {each.control:<6} {each.mbit:6.2f} Mbit/s  {each.fraction:5.2f}")
+    by_control = {each.control: each.mbit for each in found if each.way == "tunnel"}
+    print(f"  through the tunnel BBR carries {by_control['bbr'] / by_control['cubic']:.1f} times what CUBIC does")
+
+
+def _bench_registry(_: Stack) -> None:
+    print(f"a registry of {SITES} sites: {registry_seconds()}")
+
+
+def _bench_recovery(site: Stack) -> None:
+    [hub] = [stack for stack in existing_stacks() if stack.site.summaries]
+    print(f"{site.name} reaches {hub.name} again after")
+    for name, recovery in RECOVERIES.items():
+        print(f"  {name:<42} {recovery(site, hub):6.1f} s", flush=True)
+
+
+BENCHES: Mapping[str, Callable[[Stack], None]] = {
+    "preview": _bench_preview,
+    "boot": _bench_boot,
+    "registry": _bench_registry,
+    "goodput": _bench_goodput,
+    "recovery": _bench_recovery,
+}
 
 
 def _drills(arguments: argparse.Namespace) -> None:

@@ -57,7 +57,7 @@ def boot(stack: Stack) -> Boot:
     _until(lambda: _virsh("domstate", stack.name) == "shut off", "shut down")
     begun = time.monotonic()
     _virsh("start", stack.name)
-    _until(lambda: _answers(stack, "true"), "answer")
+    _until(lambda: answers(stack, "true"), "answer")
     ssh = time.monotonic() - begun
     _until(lambda: healthy(stack), "be healthy")
     return Boot(
@@ -104,7 +104,8 @@ def _parsed(word: str) -> float:
     return 0.0
 
 
-def _answers(stack: Stack, command: str) -> bool:
+def answers(stack: Stack, command: str) -> bool:
+    """Whether a command succeeds on the node, now."""
     try:
         on_node(stack, command)
     except (LabError, subprocess.TimeoutExpired):

@@ -17,6 +17,7 @@ _LAB = "tests/e2e/test_docs.py::test_a_command_of_the_readme_answers"
 _SITE = "tests/e2e/test_docs.py::test_a_site_of_ones_own_comes_to_its_preview_by_the_readmes_steps"
 _EDGE = "tests/e2e/test_edge.py::test_"
 _DAYS = "tests/e2e/test_days_after.py::test_"
+_TUNNEL = "tests/e2e/test_tunnel.py::test_"
 _LOST = _DAYS + "a_lost_node_is_replaced_and_has_every_reading_that_was_backed_up"
 _SNAPSHOT = _DAYS + "a_snapshot_is_made_while_the_node_runs_and_brings_its_data_back"
 _ENGINE = "tests/e2e/test_engine.py::test_a_preview_with_refresh_is_empty"
@@ -44,6 +45,9 @@ RUN_BY: Mapping[str, str] = {
     "pulumi preview --stack <site>": _SITE,
     "bin/edge doctor <site>": _EDGE + "doctor_finds_a_hypervisor_that_carries_its_node",
     "bin/edge status <site>": _EDGE + "status_tells_the_facts_and_that_all_is_well",
+    "bin/edge mesh <site>": _TUNNEL + "edge_mesh_shows_both_ends",
+    "bin/edge key <site> --write": _SITE,
+    "bin/edge key <site> --next --write": _TUNNEL + "a_sites_key_is_changed_in_two_steps_without_losing_a_summary",
     "bin/edge snapshot <site>": _SNAPSHOT,
     "bin/edge restore <site> <snapshot>": _SNAPSHOT,
     "bin/edge backup <site>": _LOST,

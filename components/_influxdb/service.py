@@ -49,7 +49,7 @@ def influxdb(image: str, address: IPv4Address = LOOPBACK) -> Service:
         image=image,
         user=INFLUXDB_USER,
         command=["/usr/bin/influxd", "-config", "/etc/influxdb/influxdb.conf"],
-        memory_mib=768,
+        memory_mib=640,
         health_check=HealthCheck(
             command=["curl", "-fsS", f"http://127.0.0.1:{INFLUXDB_PORT}/ping"], start_period="20s"
         ),

@@ -13,7 +13,7 @@ from components._services import LOOPBACK
 from components.iot_stack import containers
 from components.iot_stack.containers import hook_files
 from components.iot_stack.mosquitto import COLLECTOR, HEALTH, BrokerUsers, mosquitto_files
-from components.iot_stack.telegraf import DATABASE, telegraf_files
+from components.iot_stack.telegraf import DATABASE, telegraf_files, tunnel_files
 from config import derive
 from config.derive import CertifiedKey, Seed
 from config.site import Epochs, Iot, Network
@@ -49,7 +49,9 @@ class IoTStack(pulumi.ComponentResource):
         self._runner = Runner.on(args.guest, site=name, parent=self)
         args.guest.install(f"{name}-hooks", hook_files(), then="true", parent=self)
         authority = self._authority()
-        self._collector(authority, after=[self._broker(authority), self._database()])
+        database = self._database()
+        self._collector(authority, after=[self._broker(authority), database])
+        self._tunnel_figures(after=[database])
         self.certificate_authority = authority.certificate
         self.endpoints = {
             "mqtt": f"mqtts://{self._addresses[-1]}:{containers.MQTT_TLS_PORT}",
@@ -116,6 +118,11 @@ class IoTStack(pulumi.ComponentResource):
         files = telegraf_files(
             self._args.iot.sensors, self._mqtt_user(COLLECTOR), self._influxdb_password("telegraf"), authority
         )
+        return self._runner.run(service, service.files(files), depends_on=after)
+
+    def _tunnel_figures(self, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
+        service = containers.tunnel_figures(self._args.iot.images)
+        files = tunnel_files(self._influxdb_password("telegraf"))
         return self._runner.run(service, service.files(files), depends_on=after)
 
 

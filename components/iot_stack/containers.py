@@ -10,6 +10,9 @@ from config.site import Images
 
 MQTT_TLS_PORT = 8883
 
+#: On the node's own loopback, where Docker asks whether the tunnels' collector works.
+TUNNEL_HEALTH_PORT = 8081
+
 #: Users that exist in no image; official images and others then behave the same.
 MOSQUITTO_USER = 1883
 TELEGRAF_USER = 8125
@@ -50,6 +53,27 @@ def telegraf(images: Images) -> Service:
         memory_mib=256,
         health_check=HealthCheck(command=["curl", "-fsS", "http://127.0.0.1:8080"], start_period="10s"),
         configuration="/etc/telegraf",
+    )
+
+
+def tunnel_figures(images: Images) -> Service:
+    """A collector of its own for the tunnels' figures: from the kernel into the database.
+
+    To ask WireGuard takes the node's own network and CAP_NET_ADMIN, and a capability reaches no user but root. It reads
+    nothing that anybody sends, and the collector of readings has neither.
+    """
+    return Service(
+        name="telegraf-mesh",
+        image=images.telegraf,
+        user=0,
+        command=["/usr/bin/telegraf", "--config", "/etc/telegraf/telegraf.conf"],
+        memory_mib=96,
+        health_check=HealthCheck(
+            command=["curl", "-fsS", f"http://127.0.0.1:{TUNNEL_HEALTH_PORT}"], start_period="10s"
+        ),
+        configuration="/etc/telegraf",
+        capabilities=["CAP_NET_ADMIN"],
+        host_network=True,
     )
 
 

@@ -4,7 +4,8 @@ import json
 from collections.abc import Sequence
 
 from components._influxdb import INFLUXDB_PORT
-from components.iot_stack.containers import MQTT_TLS_PORT
+from components._services import LOOPBACK
+from components.iot_stack.containers import MQTT_TLS_PORT, TUNNEL_HEALTH_PORT
 from components.iot_stack.mosquitto import MAX_INFLIGHT
 from config.derive import CertifiedKey, MqttUser
 from config.site import Sensor
@@ -108,6 +109,48 @@ def telegraf_files(
         ),
         "pens.json": json.dumps({sensor.id: {"pen": sensor.pen} for sensor in sensors}, indent=2) + "\n",
         "ca.crt": authority.certificate,
+    }
+
+
+_TUNNEL_CONF = """\
+[agent]
+interval = "30s"
+flush_interval = "10s"
+metric_buffer_limit = 2000
+omit_hostname = true
+quiet = true
+
+# Those that are there: the hub has a second one while its key is changed.
+[[inputs.wireguard]]
+
+[[inputs.internal]]
+collect_memstats = false
+
+[[outputs.influxdb]]
+namepass = ["wireguard_*"]
+urls = ["http://{address}:{influxdb_port}"]
+database = "{database}"
+skip_database_creation = true
+username = "telegraf"
+password = {influxdb_password}
+timeout = "5s"
+
+[[outputs.health]]
+namepass = ["internal_agent"]
+service_address = "http://127.0.0.1:{health_port}"
+"""
+
+
+def tunnel_files(influxdb_password: str) -> dict[str, str]:
+    """Render the files of the tunnels' collector by name."""
+    return {
+        "telegraf.conf": _TUNNEL_CONF.format(
+            address=LOOPBACK,
+            influxdb_port=INFLUXDB_PORT,
+            database=DATABASE,
+            influxdb_password=_toml(influxdb_password),
+            health_port=TUNNEL_HEALTH_PORT,
+        )
     }
 
 

@@ -133,8 +133,9 @@ def test_headquarters_without_a_store_has_no_docker() -> None:
     assert not recording.of_type(SUMMARY_STORE)
 
 
-def test_a_site_has_three_containers() -> None:
-    assert set(committed("oslo").of_type(CONTAINER)) == {"oslo-mosquitto", "oslo-telegraf", "oslo-influxdb"}
+def test_a_site_has_four_containers() -> None:
+    names = {"oslo-mosquitto", "oslo-telegraf", "oslo-influxdb", "oslo-telegraf-mesh"}
+    assert set(committed("oslo").of_type(CONTAINER)) == names
 
 
 @each_stack
@@ -413,16 +414,23 @@ def containers() -> list[Registered]:
     return list(committed("oslo").of_type(CONTAINER).values())
 
 
+#: To ask WireGuard for its figures takes the node's network, a capability, and so root.
+ASKS_WIREGUARD = "oslo-telegraf-mesh"
+
+
 @pytest.mark.parametrize("container", containers(), ids=lambda container: container.name)
 def test_a_container_has_no_more_rights_than_it_needs(container: Registered) -> None:
     user, group = container.inputs["user"].split(":")
-    assert int(user) > 0
-    assert int(group) > 0
+    asks_wireguard = container.name == ASKS_WIREGUARD
+    assert (int(user) == int(group) == 0) is asks_wireguard
     assert container.inputs["readOnly"] is True
-    assert container.inputs["capabilities"] == {"drops": ["ALL"]}
+    assert container.inputs["capabilities"] == {"drops": ["ALL"]} | (
+        {"adds": ["CAP_NET_ADMIN"]} if asks_wireguard else {}
+    )
     assert container.inputs["securityOpts"] == ["no-new-privileges:true"]
     assert not {"privileged", "devices", "pidMode", "ipcMode", "userns_mode", "uploads"} & set(container.inputs)
-    assert container.inputs["networkMode"] == "bridge"
+    assert container.inputs["networkMode"] == ("host" if asks_wireguard else "bridge")
+    assert ("networksAdvanced" in container.inputs) is not asks_wireguard
 
 
 @pytest.mark.parametrize("container", containers(), ids=lambda container: container.name)
@@ -500,7 +508,7 @@ def test_configuration_is_mounted_read_only_and_data_lies_on_the_data_disk() -> 
         assert configuration["hostPath"] == f"/etc/fjord-edge/{service}"
         assert configuration["readOnly"] is True
         assert [volume["hostPath"] for volume in data] == (
-            [] if service == "telegraf" else [f"/srv/fjord-edge/{service}"]
+            [] if service.startswith("telegraf") else [f"/srv/fjord-edge/{service}"]
         )
 
 
@@ -547,7 +555,7 @@ def test_a_change_of_the_vm_alone_restarts_nothing() -> None:
 
 
 def test_new_passwords_restart_their_readers() -> None:
-    assert restarted(section("oslo") | {"epochs": {"passwords": 2}}) == {"mosquitto", "telegraf"}
+    assert restarted(section("oslo") | {"epochs": {"passwords": 2}}) == {"mosquitto", "telegraf", "telegraf-mesh"}
 
 
 # What is told

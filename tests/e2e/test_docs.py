@@ -104,9 +104,6 @@ def test_a_site_of_ones_own_comes_to_its_preview_by_the_readmes_steps(oslo: Stac
     del section["node"]["hypervisor"]["knownHosts"]
     del stack_file["encryptionsalt"], stack_file["config"][f"{PROJECT}:seed"]
     (copy / "Pulumi.bergen.yaml").write_text(yaml.safe_dump(stack_file))
-    entry = yaml.safe_load((copy / "config/mesh/oslo.yaml").read_text()) | {"address": "10.100.0.3"}
-    registered = copy / "config/mesh/bergen.yaml"
-    registered.write_text(yaml.safe_dump(entry))
     (copy.parent / "backend").mkdir()
     backend = {"PULUMI_BACKEND_URL": f"file://{copy.parent}/backend"}
 
@@ -119,14 +116,12 @@ def test_a_site_of_ones_own_comes_to_its_preview_by_the_readmes_steps(oslo: Stac
         "ssh-keyscan <hypervisor> >> config/known_hosts",
         "pulumi stack init <site>",
         "openssl rand -base64 32 | pulumi config set --secret seed --stack <site>",
+        "bin/edge key <site> --write",
     ):
         done = typed(command)
         assert done.returncode == 0, done.stderr
-    refused = typed("pulumi preview --stack <site>")
-    assert refused.returncode != 0
-    lines = dict(re.findall(r"write `(tunnelKey|identityKey): (\S+)`", refused.stdout + refused.stderr))
-    assert set(lines) == {"tunnelKey", "identityKey"}
-    registered.write_text(yaml.safe_dump(entry | lines))
+    entry = yaml.safe_load((copy / "config/mesh/bergen.yaml").read_text())
+    assert (entry["owner"], entry["address"]) == ("@fjord-edge/bergen", "10.100.0.3")
     accepted = typed("pulumi preview --stack <site>")
     assert accepted.returncode == 0, accepted.stdout + accepted.stderr
     assert re.search(r"\+ \d+ to create", accepted.stdout)

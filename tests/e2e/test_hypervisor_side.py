@@ -40,6 +40,10 @@ def answers(stack: Stack) -> str:
         return ""
 
 
+def answers_through_the_tunnel(stack: Stack) -> bool:
+    return on_node(stack, "ping -n -q -c 1 -W 2 10.100.0.1 > /dev/null && echo there || true").strip() == "there"
+
+
 @pytest.fixture
 def growing(hq: Stack) -> Iterator[int]:
     """A bigger size for hq's data disk, GiB; what the program never does is done by hand afterwards: it shrinks."""
@@ -114,6 +118,7 @@ def test_after_the_hypervisors_power_cut_its_nodes_run_with_every_reading_and_al
         assert on_node(stack, "/sbin/sysctl --values net.ipv4.tcp_congestion_control").strip() == "bbr"
         assert on_node(stack, "/sbin/tc qdisc show dev eth0 root").startswith("qdisc fq ")
         assert "policy drop" in on_node(stack, "sudo nft list chain inet fjord_edge input")
+    assert eventually(lambda: answers_through_the_tunnel(oslo), 120)
     found = analysed(oslo)
     assert found.units
     assert found.modules

@@ -3,7 +3,7 @@
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +16,8 @@ import yaml
 from config.derive import Seed, identity_key, summary_account, wireguard_key
 from config.loader import REGISTRY
 from lab.console import LabError
-from lab.sensors import on_node
+from lab.recovery import LIMIT_SECONDS, after_changed_address, after_changed_name, after_cut
+from lab.sensors import on_node, query
 from lab.stacks import Stack
 from tests.e2e.registered import registered
 from tests.e2e.waiting import eventually
@@ -129,6 +130,15 @@ def test_edge_mesh_shows_both_ends(hq: Stack) -> None:
     assert re.search(r'^    oslo -- ".* ago" --- hq$', diagram, re.MULTILINE)
 
 
+def test_the_tunnels_figures_reach_the_local_database(oslo: Stack) -> None:
+    def rows() -> list[dict[str, Any]]:
+        return query(oslo, "SELECT last(rx_bytes) AS received, public_key FROM wireguard_peer GROUP BY public_key")
+
+    assert eventually(rows, 60)
+    assert [row["public_key"] for row in rows()] == [session["publicKey"] for session in sessions(oslo)]
+    assert rows()[0]["received"] > 0
+
+
 @pytest.mark.parametrize("stack", ["hq", "oslo"])
 def test_edge_key_prints_the_committed_registry_file(stacks: dict[str, Stack], stack: str) -> None:
     done = stacks[stack].shell(f"bin/edge key {stack} --config-file {stacks[stack].config_file}")
@@ -219,6 +229,16 @@ def test_when_packets_are_eaten_and_the_update_is_killed_the_node_goes_back_alon
     assert sessions(oslo)[0]["endpoint"] == "10.20.0.11:51820"
     assert eventually(lambda: is_there(hq, OSLO), 20)
     oslo.up()
+
+
+# Staying up
+
+
+@pytest.mark.parametrize("recovery", [after_cut, after_changed_address, after_changed_name])
+def test_the_tunnel_comes_back_by_itself(hq: Stack, oslo: Stack, recovery: Callable[[Stack, Stack], float]) -> None:
+    """How long it takes is docs/benchmarks.md's matter; a reboot of both ends is in test_hypervisor_side.py."""
+    assert recovery(oslo, hq) < LIMIT_SECONDS
+    assert eventually(lambda: is_there(oslo), 60)
 
 
 # Rotation
