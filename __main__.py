@@ -69,6 +69,7 @@ if site.iot:
             iot=site.iot,
             epochs=site.epochs,
             seed=site.seed,
+            former_seed=site.former_seed,
             network=site.node.network,
             guest=guest,
         ),
@@ -82,7 +83,7 @@ if site.summaries:
         SummaryStoreArgs(
             summaries=site.summaries,
             accounts=site.summary_accounts,
-            admin=derive.influxdb_passwords(site.seed, site.name, ADMIN, site.epochs.passwords),
+            admin=derive.influxdb_passwords(site.seed, site.former_seed, site.name, ADMIN, site.epochs.passwords),
             address=site.entry.address,
             tunnel=mesh.applied,
             guest=guest,

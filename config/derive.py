@@ -352,9 +352,10 @@ def influxdb_password(seed: Seed, site: str, user: str, epoch: int) -> str:
     return _password(derive(seed, site, Purpose.INFLUXDB, epoch, PASSWORD_BYTES, user=user))
 
 
-def influxdb_passwords(seed: Seed, site: str, user: str, epoch: int) -> list[str]:
-    """The password of this epoch, then those of the earlier ones, the newest first."""
-    return [influxdb_password(seed, site, user, each) for each in range(epoch, 0, -1)]
+def influxdb_passwords(seed: Seed, former: Seed | None, site: str, user: str, epoch: int) -> list[str]:
+    """The password of this epoch, then those that may have been before it: of earlier epochs, and of a former seed."""
+    seeds = [seed, *([former] if former else [])]
+    return [influxdb_password(each, site, user, number) for each in seeds for number in range(epoch, 0, -1)]
 
 
 def _hkdf(key_material: bytes, info: bytes, length: int) -> bytes:

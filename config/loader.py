@@ -38,6 +38,7 @@ class Site:
     registry: Registry
     seed: Seed
     next_seed: Seed | None
+    former_seed: Seed | None
     hypervisor_keys: HypervisorKeys
 
     @property
@@ -87,7 +88,8 @@ class StackConfig:
     seed: str | None
     seed_is_secret: bool
     next_seed: str | None = None
-    next_seed_is_secret: bool = True
+    former_seed: str | None = None
+    further_seeds_are_secret: bool = True
 
 
 def load_site() -> Site:
@@ -102,7 +104,12 @@ def load_site() -> Site:
         seed=get_config(f"{PROJECT}:seed"),
         seed_is_secret=is_config_secret(f"{PROJECT}:seed"),
         next_seed=get_config(f"{PROJECT}:nextSeed"),
-        next_seed_is_secret=is_config_secret(f"{PROJECT}:nextSeed"),
+        former_seed=get_config(f"{PROJECT}:formerSeed"),
+        further_seeds_are_secret=all(
+            is_config_secret(key)
+            for key in (f"{PROJECT}:nextSeed", f"{PROJECT}:formerSeed")
+            if get_config(key) is not None
+        ),
     )
     try:
         site = assemble(stack, content, REGISTRY)
@@ -129,7 +136,8 @@ def assemble(stack: str, content: StackConfig, folder: Path) -> Site:
     file = f"Pulumi.{stack}.yaml"
     section = SiteSection.parse(_site_section(content, file), file=file, root=f"{PROJECT}:site")
     seed = _seed(content, file, stack, allow_published=section.allow_published_seed)
-    next_seed = _next_seed(content, file)
+    next_seed = _further_seed(content, "nextSeed", content.next_seed, file)
+    former_seed = _further_seed(content, "formerSeed", content.former_seed, file)
     _check_keys(read_entry(folder, stack), public_keys(seed, next_seed, stack, section.epochs))
     registry = load_registry(folder)
     _check_management_path(section, registry, file)
@@ -146,6 +154,7 @@ def assemble(stack: str, content: StackConfig, folder: Path) -> Site:
         registry=registry,
         seed=seed,
         next_seed=next_seed,
+        former_seed=former_seed,
         hypervisor_keys=hypervisor_keys(
             section.node.hypervisor, CHECKOUT, file=file, key=f"{PROJECT}:site.node.hypervisor"
         ),
@@ -188,14 +197,15 @@ def _seed(content: StackConfig, file: str, stack: str, *, allow_published: bool)
     return seed
 
 
-def _next_seed(content: StackConfig, file: str) -> Seed | None:
-    key = f"{PROJECT}:nextSeed"
-    if content.next_seed is None:
+def _further_seed(content: StackConfig, name: str, text: str | None, file: str) -> Seed | None:
+    """The seed before or after the one in use, while it is changed by `edge reseed`."""
+    key = f"{PROJECT}:{name}"
+    if text is None:
         return None
-    if not content.next_seed_is_secret:
-        raise ConfigError(Mistake(file, key, "", "the next seed lies here in the clear; it is spent, make another"))
+    if not content.further_seeds_are_secret:
+        raise ConfigError(Mistake(file, key, "", "a seed lies here in the clear; it is spent, make another"))
     try:
-        return Seed.parse(content.next_seed)
+        return Seed.parse(text)
     except ValueError as error:
         raise ConfigError(Mistake(file, key, "", str(error))) from None
 

@@ -25,20 +25,9 @@ def stack_file_schema() -> dict[str, Any]:
                 "required": [f"{PROJECT}:site", f"{PROJECT}:seed"],
                 "properties": {
                     f"{PROJECT}:site": {"$ref": "#/definitions/SiteSection"},
-                    f"{PROJECT}:seed": {
-                        "description": "32 random bytes, base64, encrypted: `pulumi config set --secret seed`.",
-                        "type": "object",
-                        "required": ["secure"],
-                        "properties": {"secure": {"type": "string"}},
-                        "additionalProperties": False,
-                    },
-                    f"{PROJECT}:nextSeed": {
-                        "description": "The seed that takes its place, encrypted; while it is changed.",
-                        "type": "object",
-                        "required": ["secure"],
-                        "properties": {"secure": {"type": "string"}},
-                        "additionalProperties": False,
-                    },
+                    f"{PROJECT}:seed": _secret("32 random bytes, base64: `pulumi config set --secret seed`."),
+                    f"{PROJECT}:nextSeed": _secret("The seed that takes its place, while it is changed."),
+                    f"{PROJECT}:formerSeed": _secret("The seed before it, while it is changed."),
                 },
             },
             "secretsprovider": {"description": "The team's own secrets provider.", "type": "string"},
@@ -46,6 +35,16 @@ def stack_file_schema() -> dict[str, Any]:
             "encryptionsalt": {"description": "The passphrase's salt.", "type": "string"},
         },
         "definitions": {**definitions, "SiteSection": site},
+    }
+
+
+def _secret(description: str) -> dict[str, Any]:
+    return {
+        "description": f"{description} Encrypted.",
+        "type": "object",
+        "required": ["secure"],
+        "properties": {"secure": {"type": "string"}},
+        "additionalProperties": False,
     }
 
 

@@ -22,19 +22,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print or write."""
     site = Site.of(arguments)
+    if arguments.write:
+        write(site, with_next=arguments.next)
+        print(f"wrote {shown(site.name)}")
+    else:
+        print(entry(site, with_next=arguments.next), end="")
+    return 0
+
+
+def write(site: Site, *, with_next: bool) -> None:
+    """Write the site's registry file."""
+    text = entry(site, with_next=with_next)
+    (REGISTRY / f"{site.name}.yaml").write_text(text)
+
+
+def entry(site: Site, *, with_next: bool) -> str:
+    """The site's registry file with the keys that its seeds and epochs give.
+
+    Raises:
+        EdgeError: there is no seed, or the engine does not decrypt it.
+    """
     seed, next_seed = _seed(site, "seed"), _seed(site, "nextSeed")
     if seed is None:
         raise EdgeError(f"{site.config_file.name} has no seed; README.md says how to make one")
     keys = public_keys(seed, next_seed, site.name, site.section.epochs)
     path = REGISTRY / f"{site.name}.yaml"
     before = path.read_text() if path.exists() else new_entry(site.name, load_registry(REGISTRY))
-    text = with_keys(before, keys, with_next=arguments.next)
-    if arguments.write:
-        path.write_text(text)
-        print(f"wrote {shown(site.name)}")
-    else:
-        print(text, end="")
-    return 0
+    return with_keys(before, keys, with_next=with_next)
 
 
 def with_keys(text: str, keys: Mapping[str, str], *, with_next: bool) -> str:

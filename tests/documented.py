@@ -16,6 +16,7 @@ _COPY = "tests/e2e/test_docs.py::test_a_command_does_its_work_in_a_checkout_with
 _LAB = "tests/e2e/test_docs.py::test_a_command_of_the_readme_answers"
 _SITE = "tests/e2e/test_docs.py::test_a_site_of_ones_own_comes_to_its_preview_by_the_readmes_steps"
 _EDGE = "tests/e2e/test_edge.py::test_"
+_RESEED = _EDGE + "another_seed_takes_three_steps_and_keeps_the_data"
 _DAYS = "tests/e2e/test_days_after.py::test_"
 _TUNNEL = "tests/e2e/test_tunnel.py::test_"
 _LOST = _DAYS + "a_lost_node_is_replaced_and_has_every_reading_that_was_backed_up"
@@ -47,6 +48,9 @@ RUN_BY: Mapping[str, str] = {
     "bin/edge status <site>": _EDGE + "status_tells_the_facts_and_that_all_is_well",
     "bin/edge mesh <site>": _TUNNEL + "edge_mesh_shows_both_ends",
     "bin/edge key <site> --write": _SITE,
+    "bin/edge reseed <site>": _RESEED,
+    "bin/edge reseed <site> --switch": _RESEED,
+    "bin/edge reseed <site> --finish": _RESEED,
     "bin/edge key <site> --next --write": _TUNNEL + "a_sites_key_is_changed_in_two_steps_without_losing_a_summary",
     "bin/edge snapshot <site>": _SNAPSHOT,
     "bin/edge restore <site> <snapshot>": _SNAPSHOT,

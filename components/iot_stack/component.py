@@ -26,6 +26,7 @@ class IoTStackArgs:
     iot: Iot
     epochs: Epochs
     seed: Seed
+    former_seed: Seed | None
     network: Network
     guest: Guest
 
@@ -104,7 +105,9 @@ class IoTStack(pulumi.ComponentResource):
             "telegraf": Grant(database=DATABASE, privilege="WRITE", password=self._influxdb_password("telegraf")),
             "reader": Grant(database=DATABASE, privilege="READ", password=self._influxdb_password("reader")),
         }
-        admin, *former = derive.influxdb_passwords(self._args.seed, self._site, ADMIN, self._args.epochs.passwords)
+        admin, *former = derive.influxdb_passwords(
+            self._args.seed, self._args.former_seed, self._site, ADMIN, self._args.epochs.passwords
+        )
         return self._args.guest.install(
             f"{self._site}-influxdb-users",
             user_files(users, admin=admin, former_admins=former),

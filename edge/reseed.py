@@ -1,0 +1,99 @@
+"""Give a site another seed, after a leak or when it changes hands: begin, then --switch, then --finish."""
+
+import argparse
+import base64
+import secrets
+from collections.abc import Callable
+
+from config.derive import SEED_BYTES
+from config.loader import PROJECT
+from edge import key
+from edge import site as command
+from edge.site import EdgeError, Site
+
+SEED, NEXT, FORMER = (f"{PROJECT}:{name}" for name in ("seed", "nextSeed", "formerSeed"))
+
+#: Raised with the seed: what must not be the old key's place, and the node, whose SSH host key is of the seed.
+_RAISED_EPOCHS = ("wireguard", "identity", "backup")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What it understands beside the site."""
+    step = parser.add_mutually_exclusive_group()
+    step.add_argument("--switch", action="store_true", help="the next seed becomes the seed")
+    step.add_argument("--finish", action="store_true", help="forget the former seed, once the switch is deployed")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do one step on the stack file and the registry; nothing is deployed."""
+    site = Site.of(arguments)
+    step: Callable[[Site], str] = _switch if arguments.switch else _finish if arguments.finish else _begin
+    print(step(site))
+    return 0
+
+
+def _begin(site: Site) -> str:
+    _needs(site, present=[SEED], absent=[NEXT, FORMER])
+    _set_secret(site, NEXT, base64.b64encode(secrets.token_bytes(SEED_BYTES)).decode())
+    key.write(_again(site), with_next=True)
+    return (
+        f"The next seed is in {site.config_file.name}, the keys that it gives in config/mesh/{site.name}.yaml. "
+        f"Merge both, deploy headquarters (pulumi up --stack hq), then: edge reseed {site.name} --switch"
+    )
+
+
+def _switch(site: Site) -> str:
+    _needs(site, present=[SEED, NEXT], absent=[FORMER])
+    former, seed = (_get(site, place) for place in (SEED, NEXT))
+    epochs = site.section.epochs.model_dump()
+    for name in _RAISED_EPOCHS:
+        _pulumi(site, "config", "set", "--path", f"{PROJECT}:site.epochs.{name}", str(epochs[name] + 1))
+    generation = site.section.node.generation + 1
+    _pulumi(site, "config", "set", "--path", f"{PROJECT}:site.node.generation", str(generation))
+    _set_secret(site, FORMER, former)
+    _set_secret(site, SEED, seed)
+    _pulumi(site, "config", "rm", NEXT)
+    key.write(_again(site), with_next=False)
+    return (
+        f"{site.name} has its new seed. Merge, then deploy it (pulumi up --stack {site.name}): its VM is replaced, its "
+        "data stays, its backups begin anew, and every sensor needs its new password. Then deploy headquarters, then: "
+        f"edge reseed {site.name} --finish"
+    )
+
+
+def _finish(site: Site) -> str:
+    _needs(site, present=[SEED, FORMER], absent=[NEXT])
+    _pulumi(site, "config", "rm", FORMER)
+    return f"The former seed is gone from {site.config_file.name}; what it gave is of no use any more. Merge."
+
+
+def _needs(site: Site, *, present: list[str], absent: list[str]) -> None:
+    """Refuse a step out of turn, before anything is changed."""
+    for place in present:
+        if place not in site.content:
+            raise EdgeError(f"{site.config_file.name} has no {place}; the steps are: edge reseed, --switch, --finish")
+    for place in absent:
+        if place in site.content:
+            raise EdgeError(f"{site.config_file.name} has {place} already; go on with --switch or --finish")
+
+
+def _again(site: Site) -> Site:
+    """The site as its file says now."""
+    return Site.of(argparse.Namespace(site=site.name, config_file=site.config_file))
+
+
+def _get(site: Site, place: str) -> str:
+    return _pulumi(site, "config", "get", place).strip()
+
+
+def _set_secret(site: Site, place: str, value: str) -> None:
+    """By standard input: it is in no command."""
+    _pulumi(site, "config", "set", "--secret", place, stdin=value)
+
+
+def _pulumi(site: Site, *words: str, stdin: str = "") -> str:
+    line = ["pulumi", *words, "--stack", site.name, "--config-file", str(site.config_file), "--non-interactive"]
+    done = command.run(line, stdin=stdin)
+    if done.returncode != 0:
+        raise EdgeError(f"pulumi {' '.join(words[:2])} of {site.name}: {done.stderr.strip()}")
+    return done.stdout
