@@ -3,57 +3,65 @@
 import pulumi
 
 from components._docker import docker_provider
+from components._firewall import Inbound
 from components._hypervisor import HypervisorHost
 from components._influxdb import ADMIN, INFLUXDB_PORT
 from components.backup import Backup, BackupArgs
-from components.edge_node import EdgeNode, EdgeNodeArgs, Inbound, hypervisor_provider
+from components.edge_node import EdgeNode, EdgeNodeArgs, hypervisor_provider
+from components.existing_host import ExistingHost, ExistingHostArgs
 from components.iot_stack import IoTStack, IoTStackArgs
 from components.summary_store import SummaryStore, SummaryStoreArgs
 from components.wireguard_mesh import WireGuardMesh, WireGuardMeshArgs, mtu, ports
 from config import derive
 from config.loader import load_site
+from config.site import HostSection
 
 site = load_site()
-host_key = derive.ssh_host_key(site.seed, site.name, site.node.generation)
-
-node = EdgeNode(
-    site.name,
-    EdgeNodeArgs(
-        node=site.node,
-        host_key=host_key,
-        hypervisor=HypervisorHost(
-            hypervisor=site.node.hypervisor, host_key=site.hypervisor_keys.host, client_key=site.hypervisor_keys.client
-        ),
-        mesh=site.registry.networks,
-        inbound=Inbound(
-            tunnel_ports=ports(site.name, site.registry),
-            administrators=site.headquarters,
-            published=[(site.entry.address, INFLUXDB_PORT)] if site.summaries else [],
-        ),
-    ),
-    pulumi.ResourceOptions(providers=[hypervisor_provider(site.name, site.node.hypervisor)]),
+inbound = Inbound(
+    tunnel_ports=ports(site.name, site.registry),
+    administrators=site.headquarters,
+    published=[(site.entry.address, INFLUXDB_PORT)] if site.summaries else [],
 )
+section = None
+if isinstance(site.place, HostSection):
+    guest = ExistingHost(site.name, ExistingHostArgs(host=site.place.host, inbound=inbound)).guest
+else:
+    section, keys = site.place.section, site.place.keys
+    asked = section.node
+    node = EdgeNode(
+        site.name,
+        EdgeNodeArgs(
+            node=asked,
+            host_key=derive.ssh_host_key(site.seed, site.name, asked.generation),
+            hypervisor=HypervisorHost(hypervisor=asked.hypervisor, host_key=keys.host, client_key=keys.client),
+            mesh=site.registry.networks,
+            inbound=inbound,
+        ),
+        pulumi.ResourceOptions(providers=[hypervisor_provider(site.name, asked.hypervisor)]),
+    )
+    guest = node.guest
+    pulumi.export("facts", node.facts)
 mesh = WireGuardMesh(
     site.name,
     WireGuardMeshArgs(
         registry=site.registry,
         keys=site.tunnel_keys,
         epoch=site.epochs.wireguard,
-        mtu=mtu(site.node.network),
-        guest=node.guest,
+        mtu=mtu(site.uplink_mtus),
+        guest=guest,
     ),
 )
-guest = node.guest
-endpoints = {"ssh": f"{site.node.user}@{site.node.network.address.ip}"}
+login = guest.login
+endpoints = {"ssh": str(login)}
 docker = pulumi.ResourceOptions()
-if site.iot or site.summaries:
-    docker = pulumi.ResourceOptions(providers=[docker_provider(site.name, site.node, host_key.public)])
-if site.backup:
+if site.summaries or (section and section.iot):
+    docker = pulumi.ResourceOptions(providers=[docker_provider(site.name, login)])
+if section and section.backup:
     backup_key = derive.backup_ssh_key(site.seed, site.name, site.epochs.backup)
     backup = Backup(
         site.name,
         BackupArgs(
-            backup=site.backup,
+            backup=section.backup,
             epoch=site.epochs.backup,
             key=backup_key,
             password=derive.backup_password(site.seed, site.name, site.epochs.backup),
@@ -62,15 +70,15 @@ if site.backup:
     )
     guest = backup.guest
     pulumi.export("backupKey", backup_key.public)
-if site.iot:
+if section and section.iot:
     stack = IoTStack(
         site.name,
         IoTStackArgs(
-            iot=site.iot,
+            iot=section.iot,
             epochs=site.epochs,
             seed=site.seed,
             former_seed=site.former_seed,
-            network=site.node.network,
+            network=section.node.network,
             guest=guest,
         ),
         docker,
@@ -94,13 +102,12 @@ if site.summaries:
 
 pulumi.export("site", site.name)
 pulumi.export("endpoints", endpoints)
-pulumi.export("hostKey", host_key.public)
-pulumi.export("facts", node.facts)
+pulumi.export("hostKey", login.host_key)
 pulumi.export("mesh", {"addresses": mesh.addresses, "peers": mesh.peers})
 pulumi.export(
     "nextSteps",
     [
-        f"log in: ssh {endpoints['ssh']}",
+        f"log in: ssh {login}",
         f"see the tunnels: bin/edge mesh {site.name}",
         "see the containers: docker ps",
     ],

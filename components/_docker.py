@@ -7,9 +7,8 @@ import pulumi
 import pulumi_docker
 
 from components._files import Directory, File, digest
-from components._guest import Guest
+from components._guest import Guest, Login
 from components._services import Service
-from config.site import Node
 
 NETWORK = "fjord-edge"
 
@@ -22,19 +21,18 @@ _LOG_OPTIONS = {"max-size": "10m", "max-file": "3"}
 _NO_FILE = 65536
 
 
-def docker_provider(site: str, node: Node, host_key: str) -> pulumi_docker.Provider:
+def docker_provider(site: str, login: Login) -> pulumi_docker.Provider:
     """The connection to a node's Docker: by SSH, its host key pinned, the client's key from the agent or ~/.ssh."""
-    address = node.network.address.ip
     options = {
         "StrictHostKeyChecking": "yes",
         "UserKnownHostsFile": "none",
         "GlobalKnownHostsFile": "none",
-        "KnownHostsCommand": f"/bin/echo {address} {host_key}",
+        "KnownHostsCommand": f"/bin/echo {login.address} {login.host_key}",
         "LogLevel": "ERROR",
     }
     return pulumi_docker.Provider(
         f"{site}-docker",
-        host=f"ssh://{node.user}@{address}",
+        host=f"ssh://{login}",
         ssh_opts=[word for key, value in options.items() for word in ("-o", f"{key}={value}")],
     )
 

@@ -13,21 +13,37 @@ from components._options import child_options
 
 
 @dataclass(frozen=True, kw_only=True)
+class Login:
+    """SSH as one user, to a host whose key is known."""
+
+    user: str
+    address: str
+    host_key: str
+
+    def __str__(self) -> str:
+        return f"{self.user}@{self.address}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Guest:
     """A node that is up, or will be before anything that depends on it runs.
 
     Attributes:
         connection: SSH to its first user.
-        domain: the VM; what lives in the guest is made anew with it.
+        login: the same, for programs of their own.
+        domain: the VM; what lives in the guest is made anew with it. None where the machine is nobody's to make.
         booted: the first command in this VM. What lives in the guest goes with it unasked: its deletion is decided
             together with theirs, the domain's only afterwards (ADR 10).
         ready: what must have succeeded before anything else happens on the node.
+        unpack: the command that takes an archive on standard input and a command as its one argument.
     """
 
+    login: Login
     connection: remote.ConnectionArgs
-    domain: pulumi.Resource
-    booted: pulumi.Resource
+    domain: pulumi.Resource | None = None
+    booted: pulumi.Resource | None = None
     ready: pulumi.Resource
+    unpack: str = INSTALL
 
     def options(
         self, parent: pulumi.Resource, *, depends_on: Sequence[pulumi.Resource] = (), **more: Any
@@ -37,7 +53,7 @@ class Guest:
             parent,
             depends_on=[self.ready, *depends_on],
             deleted_with=self.booted,
-            replace_with=[self.domain],
+            replace_with=[self.domain] if self.domain else None,
             **more,
         )
 
@@ -62,7 +78,7 @@ class Guest:
         return remote.Command(
             name,
             connection=self.connection,
-            create=f"{INSTALL} {shlex.quote(then)}",
+            create=f"{self.unpack} {shlex.quote(then)}",
             stdin=pulumi.Output.secret(archive(entries)),
             logging=remote.Logging.NONE,
             add_previous_output_in_env=False,

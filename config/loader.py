@@ -14,7 +14,7 @@ from config.base import ConfigError, Mistake
 from config.derive import IdentityKey, Seed, WireGuardKey, identity_key, rotated, summary_account, wireguard_key
 from config.image import check_image
 from config.registry import Entry, IPNetwork, Registry, RegistryFile, load_registry, read_entry
-from config.site import Backup, Epochs, Iot, Node, SiteSection, Summaries
+from config.site import Epochs, HostSection, SiteSection, Summaries
 from config.ssh import HypervisorKeys, hypervisor_keys
 
 PROJECT = "fjord-edge"
@@ -26,20 +26,47 @@ PUBLISHED_SEEDS: Mapping[str, str] = {"df8c6c3e0f43bca4": "hq", "59c67a45079ee61
 
 
 @dataclass(frozen=True, kw_only=True)
+class OnHypervisor:
+    """A site with a node of its own, and the keys to the hypervisor that carries it."""
+
+    section: SiteSection
+    keys: HypervisorKeys
+
+
+@dataclass(frozen=True, kw_only=True)
 class Site:
     """One site, valid as a whole: its own section, every site's public facts, and the seed of its keys."""
 
     name: str
-    node: Node
-    epochs: Epochs
-    iot: Iot | None
-    summaries: Summaries | None
-    backup: Backup | None
+    place: OnHypervisor | HostSection
+    """Its section: of a site with a node of its own, or of a headquarters on a machine that is there already."""
     registry: Registry
     seed: Seed
     next_seed: Seed | None
     former_seed: Seed | None
-    hypervisor_keys: HypervisorKeys
+
+    @property
+    def section(self) -> SiteSection | HostSection:
+        """What its stack file says."""
+        return self.place.section if isinstance(self.place, OnHypervisor) else self.place
+
+    @property
+    def summaries(self) -> Summaries | None:
+        """The store of what the sites send; at headquarters alone."""
+        return self.section.summaries
+
+    @property
+    def uplink_mtus(self) -> list[int]:
+        """The largest packet that each way out carries, bytes."""
+        if isinstance(self.place, HostSection):
+            return [self.place.host.mtu]
+        network = self.place.section.node.network
+        return [uplink.mtu for uplink in (network, network.backup) if uplink]
+
+    @property
+    def epochs(self) -> Epochs:
+        """Of the derived keys."""
+        return self.section.epochs
 
     @property
     def entry(self) -> Entry:
@@ -113,8 +140,10 @@ def load_site() -> Site:
     )
     try:
         site = assemble(stack, content, REGISTRY)
-        if not pulumi.runtime.is_dry_run():
-            check_image(site.node.image, CHECKOUT, file=f"Pulumi.{stack}.yaml", key=f"{PROJECT}:site.node.image")
+        if isinstance(site.place, OnHypervisor) and not pulumi.runtime.is_dry_run():
+            check_image(
+                site.place.section.node.image, CHECKOUT, file=f"Pulumi.{stack}.yaml", key=f"{PROJECT}:site.node.image"
+            )
     except ConfigError as error:
         raise pulumi.RunError(f"the config of {stack} has mistakes, nothing was changed:\n{error}") from None
     return site
@@ -134,31 +163,40 @@ def assemble(stack: str, content: StackConfig, folder: Path) -> Site:
         ConfigError: what is wrong, with file, key, value and remedy.
     """
     file = f"Pulumi.{stack}.yaml"
-    section = SiteSection.parse(_site_section(content, file), file=file, root=f"{PROJECT}:site")
+    section = parse_section(_site_section(content, file), file)
     seed = _seed(content, file, stack, allow_published=section.allow_published_seed)
     next_seed = _further_seed(content, "nextSeed", content.next_seed, file)
     former_seed = _further_seed(content, "formerSeed", content.former_seed, file)
     _check_keys(read_entry(folder, stack), public_keys(seed, next_seed, stack, section.epochs))
     registry = load_registry(folder)
-    _check_management_path(section, registry, file)
-    _check_backup_path(section, registry, file)
-    _check_networks(stack, section, registry, file)
     _check_role(registry.entries[stack], section, file)
+    place: OnHypervisor | HostSection
+    if isinstance(section, HostSection):
+        place = section
+    else:
+        _check_management_path(section, registry, file)
+        _check_backup_path(section, registry, file)
+        _check_networks(stack, section, registry, file)
+        keys = hypervisor_keys(section.node.hypervisor, CHECKOUT, file=file, key=f"{PROJECT}:site.node.hypervisor")
+        place = OnHypervisor(section=section, keys=keys)
     return Site(
         name=stack,
-        node=section.node,
-        epochs=section.epochs,
-        iot=section.iot,
-        summaries=section.summaries,
-        backup=section.backup,
+        place=place,
         registry=registry,
         seed=seed,
         next_seed=next_seed,
         former_seed=former_seed,
-        hypervisor_keys=hypervisor_keys(
-            section.node.hypervisor, CHECKOUT, file=file, key=f"{PROJECT}:site.node.hypervisor"
-        ),
     )
+
+
+def parse_section(content: Mapping[str, Any], file: str) -> SiteSection | HostSection:
+    """Validate `fjord-edge:site`: of a site with a node, or of a headquarters on a machine that is there already.
+
+    Raises:
+        ConfigError: what is wrong.
+    """
+    model = HostSection if "host" in content else SiteSection
+    return model.parse(content, file=file, root=f"{PROJECT}:site")
 
 
 def _site_section(content: StackConfig, file: str) -> dict[str, Any]:
@@ -210,15 +248,20 @@ def _further_seed(content: StackConfig, name: str, text: str | None, file: str) 
         raise ConfigError(Mistake(file, key, "", str(error))) from None
 
 
-def _check_role(entry: Entry, section: SiteSection, file: str) -> None:
-    key = f"{PROJECT}:site.iot"
-    if entry.role == "site" and section.iot is None:
-        raise ConfigError(Mistake(file, key, "", "a site needs this section; see Pulumi.oslo.yaml"))
-    if entry.role == "hub" and section.iot is not None:
-        raise ConfigError(Mistake(file, key, "", "a hub takes in no sensors; remove this section"))
-    if entry.role == "site" and section.summaries is not None:
-        key = f"{PROJECT}:site.summaries"
-        raise ConfigError(Mistake(file, key, "", "only the hub keeps summaries; remove this section"))
+def _check_role(entry: Entry, section: SiteSection | HostSection, file: str) -> None:
+    root = f"{PROJECT}:site"
+    mistake = None
+    if isinstance(section, HostSection):
+        if entry.role == "site":
+            mistake = "host", "only the hub may be on a machine that is there already; give the site a `node`"
+    elif entry.role == "site" and section.iot is None:
+        mistake = "iot", "a site needs this section; see Pulumi.oslo.yaml"
+    elif entry.role == "hub" and section.iot is not None:
+        mistake = "iot", "a hub takes in no sensors; remove this section"
+    elif entry.role == "site" and section.summaries is not None:
+        mistake = "summaries", "only the hub keeps summaries; remove this section"
+    if mistake:
+        raise ConfigError(Mistake(file, f"{root}.{mistake[0]}", "", mistake[1]))
 
 
 def _check_management_path(section: SiteSection, registry: Registry, file: str) -> None:

@@ -4,16 +4,17 @@ import json
 from pathlib import Path
 from typing import Any
 
+from config.base import Model
 from config.loader import PROJECT
-from config.site import SiteSection
+from config.site import HostSection, SiteSection
 
 SCHEMA_FILE = Path(__file__).parent / "site.schema.json"
 
 
 def stack_file_schema() -> dict[str, Any]:
     """Build the schema, draft 7; pydantic's models are its only source for the site's section."""
-    site = SiteSection.model_json_schema(ref_template="#/definitions/{model}")
-    definitions = site.pop("$defs")
+    sections = {model.__name__: _schema(model) for model in (SiteSection, HostSection)}
+    definitions = {name: part for section in sections.values() for name, part in section.pop("$defs").items()}
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "A stack file of fjord-edge: Pulumi.<site>.yaml",
@@ -24,7 +25,7 @@ def stack_file_schema() -> dict[str, Any]:
                 "type": "object",
                 "required": [f"{PROJECT}:site", f"{PROJECT}:seed"],
                 "properties": {
-                    f"{PROJECT}:site": {"$ref": "#/definitions/SiteSection"},
+                    f"{PROJECT}:site": {"anyOf": [{"$ref": f"#/definitions/{name}"} for name in sections]},
                     f"{PROJECT}:seed": _secret("32 random bytes, base64: `pulumi config set --secret seed`."),
                     f"{PROJECT}:nextSeed": _secret("The seed that takes its place, while it is changed."),
                     f"{PROJECT}:formerSeed": _secret("The seed before it, while it is changed."),
@@ -34,8 +35,12 @@ def stack_file_schema() -> dict[str, Any]:
             "encryptedkey": {"description": "The provider's data key, encrypted.", "type": "string"},
             "encryptionsalt": {"description": "The passphrase's salt.", "type": "string"},
         },
-        "definitions": {**definitions, "SiteSection": site},
+        "definitions": {**definitions, **sections},
     }
+
+
+def _schema(model: type[Model]) -> dict[str, Any]:
+    return model.model_json_schema(ref_template="#/definitions/{model}")
 
 
 def _secret(description: str) -> dict[str, Any]:

@@ -257,6 +257,12 @@ class Node(Model):
         return keys
 
 
+def _checked_host_key(key: str) -> str:
+    if not _HOST_KEY.fullmatch(key):
+        raise ValueError("this is no SSH host key; paste kind and key of a line of `ssh-keyscan`")
+    return key
+
+
 class Keep(Model):
     """How many backups are kept; the newest of each day, week and month."""
 
@@ -292,9 +298,7 @@ class Backup(Model):
     @classmethod
     def host_key_is_one(cls, key: str) -> str:
         """The connection is refused unless the other side has exactly this key."""
-        if not _HOST_KEY.fullmatch(key):
-            raise ValueError("this is no SSH host key; paste kind and key of a line of `ssh-keyscan`")
-        return key
+        return _checked_host_key(key)
 
 
 class Epochs(Model):
@@ -402,6 +406,38 @@ class Summaries(Model):
         """A tag can change under headquarters' feet, a digest cannot."""
         _check_pinned("image", image)
         return image
+
+
+class Host(Model):
+    """A machine that is there already and carries headquarters: only interface, service and firewall are made there."""
+
+    address: HostName
+    """Host name or address for SSH."""
+    user: Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_.-]{0,30}$")] = "root"
+    """SSH user; root, or one who may use `sudo` without a password."""
+    host_key: str
+    """SSH host key: kind and key, as in known_hosts."""
+    mtu: int = Field(default=1500, ge=1280, le=9000)
+    """Largest packet that its way out carries, bytes."""
+
+    @field_validator("host_key")
+    @classmethod
+    def host_key_is_one(cls, key: str) -> str:
+        """The connection is refused unless the other side has exactly this key."""
+        return _checked_host_key(key)
+
+
+class HostSection(Model):
+    """What `fjord-edge:site` says of a headquarters without a guest of its own."""
+
+    host: Host
+    """The machine."""
+    epochs: Epochs = Epochs()
+    """Rotation of derived keys."""
+    summaries: Summaries | None = None
+    """What the sites send; the machine needs Docker for it."""
+    allow_published_seed: bool = False
+    """Accept the published seed of an example stack; only for a lab."""
 
 
 class SiteSection(Model):

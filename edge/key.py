@@ -45,7 +45,7 @@ def entry(site: Site, *, with_next: bool) -> str:
     seed, next_seed = _seed(site, "seed"), _seed(site, "nextSeed")
     if seed is None:
         raise EdgeError(f"{site.config_file.name} has no seed; README.md says how to make one")
-    keys = public_keys(seed, next_seed, site.name, site.section.epochs)
+    keys = public_keys(seed, next_seed, site.name, site.stack_section.epochs)
     path = REGISTRY / f"{site.name}.yaml"
     before = path.read_text() if path.exists() else new_entry(site.name, load_registry(REGISTRY))
     return with_keys(before, keys, with_next=with_next)

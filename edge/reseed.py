@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from config.derive import SEED_BYTES
 from config.loader import PROJECT
+from config.site import SiteSection
 from edge import key
 from edge import site as command
 from edge.site import EdgeError, Site
@@ -45,11 +46,12 @@ def _begin(site: Site) -> str:
 def _switch(site: Site) -> str:
     _needs(site, present=[SEED, NEXT], absent=[FORMER])
     former, seed = (_get(site, place) for place in (SEED, NEXT))
-    epochs = site.section.epochs.model_dump()
+    epochs = site.stack_section.epochs.model_dump()
     for name in _RAISED_EPOCHS:
         _pulumi(site, "config", "set", "--path", f"{PROJECT}:site.epochs.{name}", str(epochs[name] + 1))
-    generation = site.section.node.generation + 1
-    _pulumi(site, "config", "set", "--path", f"{PROJECT}:site.node.generation", str(generation))
+    if isinstance(site.stack_section, SiteSection):
+        generation = site.stack_section.node.generation + 1
+        _pulumi(site, "config", "set", "--path", f"{PROJECT}:site.node.generation", str(generation))
     _set_secret(site, FORMER, former)
     _set_secret(site, SEED, seed)
     _pulumi(site, "config", "rm", NEXT)

@@ -17,8 +17,8 @@ import yaml
 
 from components.edge_node.hypervisor import snapshot
 from config.base import ConfigError, Mistake
-from config.loader import CHECKOUT, PROJECT
-from config.site import SiteSection
+from config.loader import CHECKOUT, PROJECT, parse_section
+from config.site import HostSection, SiteSection
 
 #: A node under load answers in seconds; a program on it may wait for a VM that shuts down.
 CONNECT_SECONDS = 15
@@ -37,7 +37,7 @@ class Site:
     """One site, as its stack file says it."""
 
     name: str
-    section: SiteSection
+    stack_section: SiteSection | HostSection
     content: dict[str, Any]
     """What the stack file says below `config`; secrets in it are encrypted."""
     config_file: Path
@@ -56,7 +56,19 @@ class Site:
         content = (yaml.safe_load(path.read_text()) or {}).get("config", {})
         if not isinstance(content.get(key), dict):
             raise ConfigError(Mistake(path.name, key, "", "this section is missing; see Pulumi.oslo.yaml"))
-        return cls(arguments.site, SiteSection.parse(content[key], file=path.name, root=key), content, path)
+        return cls(arguments.site, parse_section(content[key], path.name), content, path)
+
+    @property
+    def section(self) -> SiteSection:
+        """The section of a site with a node of its own.
+
+        Raises:
+            EdgeError: it is a machine that was there already.
+        """
+        if isinstance(self.stack_section, HostSection):
+            host = self.stack_section.host.address
+            raise EdgeError(f"{self.name} has no node: {host} is somebody else's; only mesh, key and reseed are for it")
+        return self.stack_section
 
     @cached_property
     def outputs(self) -> dict[str, Any]:
@@ -132,12 +144,15 @@ class Site:
 
     def on_node(self, command: str, *, limit_seconds: int | None = LIMIT_SECONDS) -> "subprocess.CompletedProcess[str]":
         """Run a shell command on the node; its host key is the one of the last update."""
-        node = self.section.node
-        address = str(node.network.address.ip)
+        section = self.stack_section
+        if isinstance(section, HostSection):
+            user, address = section.host.user, section.host.address
+        else:
+            user, address = section.node.user, str(section.node.network.address.ip)
         with tempfile.NamedTemporaryFile("w") as known_hosts:
             known_hosts.write(f"{address} {self.outputs['hostKey']}\n")
             known_hosts.flush()
-            words = ["ssh", *_ssh(Path(known_hosts.name)), f"{node.user}@{address}", command]
+            words = ["ssh", *_ssh(Path(known_hosts.name)), f"{user}@{address}", command]
             return run(words, limit_seconds=limit_seconds)
 
 

@@ -41,6 +41,14 @@ def section(stack: str) -> Any:
     return site
 
 
+def host_section() -> Any:
+    """A headquarters on a machine that is there already; a copy to edit."""
+    return {
+        "host": {"address": "10.20.0.11", "user": "edge", "hostKey": "ssh-ed25519 AAAA"},
+        "summaries": {"image": f"registry.example.com/influxdb@{_DIGEST}"},
+    }
+
+
 def site_section(stack: str) -> SiteSection:
     """The same, validated."""
     return SiteSection.parse(section(stack), file=f"Pulumi.{stack}.yaml")

@@ -7,11 +7,12 @@ from typing import Any
 import pulumi
 from pulumi_command import remote
 
-from components._guest import Guest
+from components._firewall import Inbound
+from components._guest import Guest, Login
 from components._hypervisor import HypervisorHost
 from components._options import child_options
 from components.edge_node.facts import READ_FACTS, fact_files, parse_facts
-from components.edge_node.host_config import APPLY, Inbound, host_files
+from components.edge_node.host_config import APPLY, host_files
 from components.edge_node.libvirt import VirtualMachine
 from config.derive import SshKey
 from config.registry import IPNetwork
@@ -56,10 +57,11 @@ class EdgeNode(pulumi.ComponentResource):
             site=name, node=args.node, host=args.hypervisor, mesh=args.mesh, host_key=args.host_key, parent=self
         )
         domain = machine.create()
+        login = Login(user=args.node.user, address=str(args.node.network.address.ip), host_key=args.host_key.public)
         connection = remote.ConnectionArgs(
-            host=str(args.node.network.address.ip),
-            user=args.node.user,
-            host_key=args.host_key.public,
+            host=login.address,
+            user=login.user,
+            host_key=login.host_key,
             dial_error_limit=_DIAL_LIMIT,
             per_dial_timeout=_DIAL_TIMEOUT_SECONDS,
         )
@@ -70,7 +72,9 @@ class EdgeNode(pulumi.ComponentResource):
             add_previous_output_in_env=False,
             opts=child_options(self, depends_on=[domain], deleted_with=domain, replace_with=[domain]),
         )
-        guest = Guest(connection=connection, domain=domain, booted=booted, ready=machine.settle(domain, booted))
+        guest = Guest(
+            login=login, connection=connection, domain=domain, booted=booted, ready=machine.settle(domain, booted)
+        )
         configured = guest.install(
             f"{name}-host-config",
             host_files(args.node, args.inbound),

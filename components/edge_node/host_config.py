@@ -4,10 +4,9 @@ All of it is put in force in place and again at each boot; nothing here replaces
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
 
-from components._files import CONFIGURATION, PROGRAMS, File
+from components._files import PROGRAMS, File
+from components._firewall import NFTABLES, Inbound, mesh_forward, mesh_input, table
 from config.site import Node, UpgradeWindow
 from config.versions import FIXED_SYSCTLS
 
@@ -24,8 +23,6 @@ def sysctl_conf(sysctls: Mapping[str, str]) -> str:
 
 #: cloud-init makes the first user, under the first number that Debian gives to people.
 _FIRST_USER = 1000
-
-_NFTABLES = f"{CONFIGURATION}/nftables.conf"
 
 _UPGRADES = "/etc/systemd/system/fjord-edge-upgrades"
 
@@ -44,18 +41,6 @@ def sysctls(node: Node) -> dict[str, str]:
     return {**FIXED_SYSCTLS, **node.sysctls}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Inbound:
-    """Whom a node lets in, containers and its own administration apart."""
-
-    tunnel_ports: Sequence[int]
-    """UDP ports of WireGuard."""
-    administrators: Sequence[IPv4Address | IPv6Address] = ()
-    """Headquarters' addresses in the mesh, from which a site is administered; none at headquarters itself."""
-    published: Sequence[tuple[IPv4Address, int]] = ()
-    """Own addresses and TCP ports in the mesh at which containers serve the other sites."""
-
-
 def host_files(node: Node, inbound: Inbound) -> list[File]:
     """The files of a node's life."""
     return [
@@ -66,7 +51,7 @@ def host_files(node: Node, inbound: Inbound) -> list[File]:
             mode=0o600,
             owner=_FIRST_USER,
         ),
-        File(path=_NFTABLES, contents=nftables(inbound)),
+        File(path=NFTABLES, contents=nftables(inbound)),
         File(path="/etc/systemd/timesyncd.conf.d/fjord-edge.conf", contents=timesyncd_conf(node.time_servers)),
         File(path="/etc/systemd/journald.conf.d/fjord-edge.conf", contents=journald_conf()),
         File(path=f"{_UPGRADES}.timer.d/window.conf", contents=upgrades_timer(node.upgrade_window)),
@@ -77,44 +62,18 @@ def host_files(node: Node, inbound: Inbound) -> list[File]:
 def nftables(inbound: Inbound) -> str:
     """Render nft(8)'s rules: what comes in, and what comes out of the tunnels.
 
-    The table is our own and made anew in one transaction, so Docker's rules stay. A container's published port does not
-    come in here but is forwarded, by Docker's rules and only to the address it is bound to; nothing new is forwarded
-    out of a tunnel, neither to another site nor to a container, but to what is published there.
+    A container's published port does not come in here but is forwarded, by Docker's rules and only to the address it is
+    bound to.
     """
-    input_rules = [
+    rules = [
         "ct state established,related accept",
         'iifname "lo" accept',
         "meta l4proto { icmp, ipv6-icmp } accept",
-        *(
-            f'iifname "wg*" {_family(address)} saddr {address} tcp dport 22 accept'
-            for address in inbound.administrators
-        ),
-        'iifname "wg*" drop',
+        *mesh_input(inbound),
         "tcp dport 22 accept",
         *(f"udp dport {port} accept" for port in inbound.tunnel_ports),
     ]
-    forward_rules = [
-        "ct state established,related accept",
-        *(
-            f'iifname "wg*" meta l4proto tcp ct original ip daddr {address} ct original proto-dst {port} accept'
-            for address, port in inbound.published
-        ),
-        'iifname "wg*" drop',
-    ]
-    return (
-        "table inet fjord_edge\ndelete table inet fjord_edge\ntable inet fjord_edge {\n"
-        + _chain("input", "type filter hook input priority filter; policy drop;", input_rules)
-        + _chain("forward", "type filter hook forward priority filter - 10; policy accept;", forward_rules)
-        + "}\n"
-    )
-
-
-def _family(address: IPv4Address | IPv6Address) -> str:
-    return "ip" if address.version == 4 else "ip6"
-
-
-def _chain(name: str, hook: str, rules: Sequence[str]) -> str:
-    return f"    chain {name} {{\n" + "".join(f"        {line}\n" for line in (hook, *rules)) + "    }\n"
+    return table(input_policy="drop", input_rules=rules, forward_rules=mesh_forward(inbound))
 
 
 def timesyncd_conf(servers: Sequence[str]) -> str:

@@ -1,10 +1,10 @@
 """Who talks to whom: hub and spokes, computed from the registry."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from config.registry import DEFAULT_PORT, IPNetwork, Registry, port_of
-from config.site import Network
 
 #: Seconds; keeps a NAT's mapping open (wg(8) recommends 25).
 KEEPALIVE_SECONDS = 25
@@ -71,6 +71,10 @@ def ports(site: str, registry: Registry) -> list[int]:
     return [first, *([port_of(entry.next_endpoint)] if entry.next_endpoint else [])]
 
 
-def mtu(network: Network) -> int:
-    """The largest packet that fits into the tunnel, whichever uplink carries it, bytes."""
-    return min(uplink.mtu for uplink in (network, network.backup) if uplink) - OVERHEAD_BYTES
+def mtu(uplinks: Sequence[int]) -> int:
+    """The largest packet that fits into the tunnel, whichever uplink carries it, bytes.
+
+    Args:
+        uplinks: the largest packet of each, bytes.
+    """
+    return min(uplinks) - OVERHEAD_BYTES

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from config.derive import Seed, identity_key, summary_account, wireguard_key
-from config.loader import PROJECT, PUBLISHED_SEEDS, Site, StackConfig, assemble
+from config.loader import PROJECT, PUBLISHED_SEEDS, OnHypervisor, Site, StackConfig, assemble
 from tests.recording import SEED_KEY, SITE_KEY, config_of, deploy, refusal
-from tests.sites import SEED, edited, entries, registry, section, seed_text, write_registry
+from tests.sites import SEED, edited, entries, host_section, registry, section, seed_text, write_registry
 
 SITE_FILE = f"Pulumi.oslo.yaml: {SITE_KEY}"
 SEED_FILE = f"Pulumi.oslo.yaml: {SEED_KEY}: "
@@ -299,13 +299,16 @@ def test_a_valid_config_is_a_site(folder: Path) -> None:
     content = StackConfig(site=config_of("oslo")[SITE_KEY], seed=seed_text(), seed_is_secret=True)
     site = assemble("oslo", content, folder)
     assert (site.name, site.seed, site.entry) == ("oslo", SEED, registry().entries["oslo"])
-    assert site.iot is not None
-    assert [sensor.pen for sensor in site.iot.sensors] == ["pen-1", "pen-1", "pen-2", "pen-2", "barge"]
+    assert isinstance(site.place, OnHypervisor)
+    assert site.place.section.iot is not None
+    assert [sensor.pen for sensor in site.place.section.iot.sensors] == ["pen-1", "pen-1", "pen-2", "pen-2", "barge"]
 
 
 def test_headquarters_is_a_site_without_sensors(folder: Path) -> None:
     content = StackConfig(site=config_of("hq")[SITE_KEY], seed=seed_text(), seed_is_secret=True)
-    assert assemble("hq", content, folder).iot is None
+    place = assemble("hq", content, folder).place
+    assert isinstance(place, OnHypervisor)
+    assert place.section.iot is None
 
 
 # The next keys
@@ -390,3 +393,22 @@ def test_only_headquarters_keeps_summaries() -> None:
     site = section("oslo") | {"summaries": {"image": section("hq")["summaries"]["image"]}}
     [line] = told(refusal("oslo", config_of("oslo", site)))
     assert line == f"{SITE_FILE}.summaries: only the hub keeps summaries; remove this section"
+
+
+# A machine that is there already
+
+
+def test_only_the_hub_may_be_on_a_machine_that_is_there_already() -> None:
+    [line] = told(refusal("oslo", config_of("oslo", host_section())))
+    assert line == (f"{SITE_FILE}.host: only the hub may be on a machine that is there already; give the site a `node`")
+
+
+def test_a_host_and_a_node_are_not_both_asked_for() -> None:
+    both = host_section() | {"node": section("hq")["node"]}
+    message = refusal("hq", config_of("hq", both))
+    assert f"Pulumi.hq.yaml: {SITE_KEY}.node: no such key here" in message
+
+
+def test_a_hosts_key_is_one() -> None:
+    message = refusal("hq", config_of("hq", edited(host_section(), "host", "hostKey", value="SHA256:abc")))
+    assert 'hostKey = "SHA256:abc": this is no SSH host key' in message

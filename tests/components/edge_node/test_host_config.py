@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from components._firewall import Inbound
 from components.edge_node.host_config import (
-    Inbound,
     host_files,
     nftables,
     sysctl_conf,
@@ -48,12 +48,14 @@ def test_what_no_rule_accepts_is_dropped() -> None:
 
 def test_from_the_tunnel_headquarters_alone_may_log_in() -> None:
     found = rules(RULES)
-    administration = [rule for rule in found if rule.startswith('iifname "wg*"') and rule.endswith(" accept")]
-    assert administration == [
-        'iifname "wg*" ip saddr 10.100.0.1 tcp dport 22 accept',
-        'iifname "wg*" ip6 saddr fd5c:9a1e:27d4::1 tcp dport 22 accept',
+    administration = [
+        rule for rule in found if rule.startswith('iifname { "wg0", "wg1" }') and rule.endswith(" accept")
     ]
-    closed = found.index('iifname "wg*" drop')
+    assert administration == [
+        'iifname { "wg0", "wg1" } ip saddr 10.100.0.1 tcp dport 22 accept',
+        'iifname { "wg0", "wg1" } ip6 saddr fd5c:9a1e:27d4::1 tcp dport 22 accept',
+    ]
+    closed = found.index('iifname { "wg0", "wg1" } drop')
     assert found.index(administration[-1]) < closed < found.index("tcp dport 22 accept")
     assert not set(administration) & set(rules(nftables(OF_THE_HUB)))
 
@@ -68,14 +70,14 @@ def test_each_port_of_a_tunnel_is_let_in() -> None:
 def test_the_sites_reach_what_headquarters_publishes_and_nothing_beside_it() -> None:
     assert rules(nftables(OF_THE_HUB).split("chain forward")[1]) == [
         "ct state established,related accept",
-        'iifname "wg*" meta l4proto tcp ct original ip daddr 10.100.0.1 ct original proto-dst 8086 accept',
-        'iifname "wg*" drop',
+        'iifname { "wg0", "wg1" } meta l4proto tcp ct original ip daddr 10.100.0.1 ct original proto-dst 8086 accept',
+        'iifname { "wg0", "wg1" } drop',
     ]
 
 
 def test_nothing_new_is_forwarded_out_of_the_tunnel() -> None:
     forward = rules(RULES.split("chain forward")[1])
-    assert forward == ["ct state established,related accept", 'iifname "wg*" drop']
+    assert forward == ["ct state established,related accept", 'iifname { "wg0", "wg1" } drop']
 
 
 def test_dockers_tables_stay() -> None:

@@ -10,7 +10,7 @@ import pytest
 from components.wireguard_mesh.peers import Peer, mtu, peers, ports
 from config.derive import identity_key, wireguard_key
 from config.registry import Registry, load_registry
-from tests.sites import SEED, edited, entries, section, site_section, write_registry
+from tests.sites import SEED, entries, write_registry
 
 
 def bergen(**changed: Any) -> dict[str, Any]:
@@ -96,6 +96,4 @@ def test_a_site_has_its_addresses_with_the_meshs_lengths(three_sites: Registry) 
 
 @pytest.mark.parametrize(("first", "second", "expected"), [(1500, 1500, 1420), (1500, 1430, 1350), (1492, 9000, 1412)])
 def test_the_tunnels_packets_fit_through_the_narrowest_uplink(first: int, second: int, expected: int) -> None:
-    site = edited(section("oslo"), "node", "network", "mtu", value=first)
-    edited(site, "node", "network", "backup", "mtu", value=second)
-    assert mtu(type(site_section("oslo")).parse(site, file="").node.network) == expected
+    assert mtu([first, second]) == expected
