@@ -51,7 +51,7 @@ RUN_BY: Mapping[str, str] = {
     "bin/edge reseed <site>": _RESEED,
     "bin/edge reseed <site> --switch": _RESEED,
     "bin/edge reseed <site> --finish": _RESEED,
-    "bin/edge key <site> --next --write": _TUNNEL + "a_sites_key_is_changed_in_two_steps_without_losing_a_summary",
+    "bin/edge key <site> --next --write": _TUNNEL + "both_ends_change_their_keys_in_two_steps_without_losing_a_summary",
     "bin/edge snapshot <site>": _SNAPSHOT,
     "bin/edge restore <site> <snapshot>": _SNAPSHOT,
     "bin/edge backup <site>": _LOST,

@@ -19,8 +19,8 @@ def unknown_and_missing(schema: dict[str, Any], value: Any, path: str = "") -> l
     """The keys of a value that the schema does not know or misses; the rest of a schema is for editors."""
     schema = SCHEMA["definitions"][schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
     found = []
-    choices = [choice for choice in schema.get("anyOf", []) if "$ref" in choice]
-    found += min((unknown_and_missing(choice, value, path) for choice in choices), key=len, default=[])
+    choices = [unknown_and_missing(choice, value, path) for choice in schema.get("anyOf", []) if "$ref" in choice]
+    found += sorted(choices, key=len)[0] if choices else []
     if isinstance(value, dict) and "properties" in schema:
         found += [f"{path}.{key} missing" for key in schema.get("required", []) if key not in value]
         for key, item in value.items():
