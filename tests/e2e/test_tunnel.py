@@ -206,6 +206,19 @@ def test_a_peer_added_elsewhere_costs_no_ping_and_one_that_is_down_no_update(hq:
     assert (pings.lost, more.lost) == (0, 0)
 
 
+def test_the_tunnel_goes_by_ipv6_too(hq: Stack, oslo: Stack) -> None:
+    address6 = hq.site.node.network.address6
+    assert address6
+    with registered(hq={"endpoint": f"[{address6.ip}]:51820"}):
+        oslo.up()
+        assert [session["endpoint"] for session in sessions(oslo)] == [f"[{address6.ip}]:51820"]
+        assert is_there(oslo)
+        whole = 1420 - 28
+        assert on_node(oslo, f"ping -n -q -M do -s {whole} -c 2 {HQ} > /dev/null && echo there").strip() == "there"
+    oslo.up()
+    assert [session["endpoint"] for session in sessions(oslo)] == ["10.20.0.11:51820"]
+
+
 def test_a_wrong_key_fails_the_update_and_the_tunnel_comes_back_by_itself(hq: Stack, oslo: Stack) -> None:
     assert eventually(lambda: is_there(oslo), 60)
     with registered(oslo={"tunnelKey": STRANGER}), pytest.raises(LabError):

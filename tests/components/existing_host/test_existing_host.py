@@ -2,6 +2,7 @@
 
 import base64
 import io
+import os
 import shlex
 import subprocess
 import tarfile
@@ -79,8 +80,11 @@ def test_files_come_by_a_program_that_leaves_nothing_behind() -> None:
     assert words[3].startswith("#!/bin/sh\n# Unpack the archive")
 
 
-@pytest.mark.skipif(not Path("/usr/bin/sudo").exists(), reason="sudo is what is asked for the programs' places")
-def test_what_is_missing_is_named() -> None:
+def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sudo = tmp_path / "sudo"
+    sudo.write_text('#!/bin/sh\nexec "$@"\n')
+    sudo.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     done = subprocess.run(["sh", "-c", LOOK.replace("getent", "no-such-program")], capture_output=True, check=False)
     assert done.returncode == 1
     assert "missing here:" in done.stderr.decode()
