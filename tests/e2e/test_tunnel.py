@@ -383,7 +383,7 @@ def test_headquarters_on_a_machine_that_is_there_already(hq: Stack, oslo: Stack,
     typed("pulumi stack select --create hq")
     typed(f"pulumi up --yes --skip-preview --stack hq --config-file {file}")
     typed(f"pulumi preview --expect-no-changes --stack hq --config-file {file}")
-    made = on_node(hq, "sudo find /etc /usr /var/lib/fjord-edge /srv -xdev -type f -newer /run/before").split()
+    made = on_node(hq, "sudo find /etc /usr /var/lib/fjord-edge /srv -xdev -type f -cnewer /run/before").split()
     assert set(made) == {
         "/etc/fjord-edge/mesh/mesh.json",
         RULES,
