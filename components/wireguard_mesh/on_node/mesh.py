@@ -9,6 +9,7 @@ cut off by its own change is thereby taken back without anybody's hand. `show` p
 import hashlib
 import ipaddress
 import json
+import os
 import re
 import subprocess
 import sys
@@ -124,6 +125,8 @@ def watch() -> int:
 class Watcher:
     """What the service remembers between two looks."""
 
+    text: str = ""
+    """The file that is in force, as it was then: the one on disk may be the next already."""
     mesh: dict[str, Any] = field(default_factory=dict)
     judged: set[str] = field(default_factory=set)
     """The peers whose answer the trial still waits for."""
@@ -142,7 +145,7 @@ class Watcher:
             self.take_back("the service was ended in the middle of the trial")
             return
         TRIAL.unlink(missing_ok=True)
-        if not CONFIRMED.exists() or digest_of(CONFIRMED) == digest_of(WANTED):
+        if read(CONFIRMED) is None or digest_of(CONFIRMED) == digest_of(WANTED):
             self.put_in_force(WANTED, dial=False)
             self.confirm("the tunnels are as asked")
         elif asked == digest_of(WANTED):
@@ -191,8 +194,8 @@ class Watcher:
 
     def confirm(self, reason: str) -> None:
         """What is in force is what a boot puts in force."""
-        write(CONFIRMED, WANTED.read_text())
-        self._end(held=True, reason=reason)
+        write(CONFIRMED, self.text)
+        self._end(held=True, reason=reason, digest=digest_of(CONFIRMED))
 
     def take_back(self, reason: str) -> None:
         """Put what held in force again, and say so."""
@@ -202,10 +205,10 @@ class Watcher:
         # Written after the verdict: whoever waits for it may put back the file that was there.
         write(WANTED, CONFIRMED.read_text())
 
-    def _end(self, *, held: bool, reason: str, digest: str | None = None) -> None:
+    def _end(self, *, held: bool, reason: str, digest: str) -> None:
         self.judged, self.deadline = set(), None
         TRIAL.unlink(missing_ok=True)
-        write(VERDICT, json.dumps({"digest": digest or digest_of(WANTED), "held": held, "reason": reason}))
+        write(VERDICT, json.dumps({"digest": digest, "held": held, "reason": reason}))
         print(reason, flush=True)
 
     def is_busy(self) -> bool:
@@ -267,7 +270,8 @@ class Watcher:
         With `dial`, peers are dialled where the file says. At a start nobody is, since a session may have found a
         better way, and at a boot there is no name server yet; who stays silent is dialled later.
         """
-        self.mesh = json.loads(file.read_text())
+        self.text = file.read_text()
+        self.mesh = json.loads(self.text)
         self.looked_up = {}
         ours = own_interfaces()
         found = sessions()
@@ -476,10 +480,10 @@ def digest_of(file: Path) -> str:
 
 
 def read(file: Path) -> Any:
-    """A JSON file's content; nothing where there is none."""
+    """A JSON file's content; nothing where there is none, or a power cut has left a part of it."""
     try:
         return json.loads(file.read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, json.JSONDecodeError):
         return None
 
 
@@ -488,7 +492,10 @@ def write(file: Path, text: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     new = file.with_name(f"{file.name}.new")
     new.touch(mode=0o600)
-    new.write_text(text)
+    with new.open("w") as opened:
+        opened.write(text)
+        opened.flush()
+        os.fsync(opened.fileno())
     new.replace(file)
 
 

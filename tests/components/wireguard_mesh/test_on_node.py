@@ -292,6 +292,31 @@ def test_who_asks_again_in_the_middle_of_a_trial_gets_one_of_its_own(kernel: Ker
     assert (verdict()["digest"], verdict()["held"]) == (mesh.digest_of(mesh.WANTED), True)
 
 
+def test_what_holds_is_what_was_tried_and_not_what_has_come_since(kernel: Kernel) -> None:
+    in_force(kernel)
+    tried = asked(peer("oslo", 2, OSLO, keepalive=25))
+    want(tried)
+    watcher = mesh.Watcher()
+    original = watcher.judge
+
+    def meanwhile() -> None:
+        want(asked(peer("oslo", 2, OTHER)), ask=False)
+        original()
+
+    watcher.judge = meanwhile  # type: ignore[method-assign]
+    watcher.begin()
+    assert mesh.read(mesh.CONFIRMED) == tried
+    assert verdict()["digest"] == mesh.digest_of(mesh.CONFIRMED) != mesh.digest_of(mesh.WANTED)
+
+
+def test_a_file_that_a_power_cut_left_empty_gives_way_to_the_wanted_one(kernel: Kernel) -> None:
+    in_force(kernel)
+    mesh.CONFIRMED.write_text("")
+    started()
+    assert set(kernel.links["wg0"].peers) == {OSLO}
+    assert mesh.CONFIRMED.read_text() == mesh.WANTED.read_text()
+
+
 def test_a_boot_takes_what_held_and_not_what_was_never_tried(kernel: Kernel) -> None:
     in_force(kernel)
     want(asked(peer("oslo", 2, OTHER)), ask=False)
