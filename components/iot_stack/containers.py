@@ -10,7 +10,8 @@ from config.site import Images
 
 MQTT_TLS_PORT = 8883
 
-#: On the node's own loopback, where Docker asks whether the tunnels' collector works.
+#: Where Docker asks whether a collector works: in its own container, and of the tunnels' on the node's loopback.
+HEALTH_PORT = 8080
 TUNNEL_HEALTH_PORT = 8081
 
 #: Users that exist in no image; official images and others then behave the same.
@@ -51,7 +52,7 @@ def telegraf(images: Images) -> Service:
         user=TELEGRAF_USER,
         command=["/usr/bin/telegraf", "--config", "/etc/telegraf/telegraf.conf"],
         memory_mib=256,
-        health_check=HealthCheck(command=["curl", "-fsS", "http://127.0.0.1:8080"], start_period="10s"),
+        health_check=HealthCheck(command=["curl", "-fsS", f"http://127.0.0.1:{HEALTH_PORT}"], start_period="10s"),
         configuration="/etc/telegraf",
     )
 

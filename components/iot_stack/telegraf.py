@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from components._influxdb import INFLUXDB_PORT
 from components._services import LOOPBACK
-from components.iot_stack.containers import MQTT_TLS_PORT, TUNNEL_HEALTH_PORT
+from components.iot_stack.containers import HEALTH_PORT, MQTT_TLS_PORT, TUNNEL_HEALTH_PORT
 from components.iot_stack.mosquitto import MAX_INFLIGHT
 from config.derive import CertifiedKey, MqttUser
 from config.site import Sensor
@@ -72,22 +72,25 @@ order = 2
 files = ["/etc/telegraf/pens.json"]
 format = "json"
 key = '{{{{.Tag "sensor"}}}}'
+"""
 
+#: Into the database, and to Docker's health check.
+_OUTPUTS = """
 [[inputs.internal]]
 collect_memstats = false
 
 [[outputs.influxdb]]
-namepass = ["{measurement}"]
-urls = ["http://influxdb:{influxdb_port}"]
+namepass = ["{measurements}"]
+urls = ["http://{host}:{influxdb_port}"]
 database = "{database}"
 skip_database_creation = true
 username = "telegraf"
-password = {influxdb_password}
+password = {password}
 timeout = "5s"
 
 [[outputs.health]]
 namepass = ["internal_agent"]
-service_address = "http://127.0.0.1:8080"
+service_address = "http://{loopback}:{health_port}"
 """
 
 
@@ -103,10 +106,8 @@ def telegraf_files(
             mqtt_user=_toml(user.name),
             mqtt_password=_toml(user.password),
             measurement=MEASUREMENT,
-            influxdb_port=INFLUXDB_PORT,
-            database=DATABASE,
-            influxdb_password=_toml(influxdb_password),
-        ),
+        )
+        + _outputs(MEASUREMENT, host="influxdb", password=influxdb_password, health_port=HEALTH_PORT),
         "pens.json": json.dumps({sensor.id: {"pen": sensor.pen} for sensor in sensors}, indent=2) + "\n",
         "ca.crt": authority.certificate,
     }
@@ -122,36 +123,27 @@ quiet = true
 
 # Those that are there: the hub has a second one while its key is changed.
 [[inputs.wireguard]]
-
-[[inputs.internal]]
-collect_memstats = false
-
-[[outputs.influxdb]]
-namepass = ["wireguard_*"]
-urls = ["http://{address}:{influxdb_port}"]
-database = "{database}"
-skip_database_creation = true
-username = "telegraf"
-password = {influxdb_password}
-timeout = "5s"
-
-[[outputs.health]]
-namepass = ["internal_agent"]
-service_address = "http://127.0.0.1:{health_port}"
 """
 
 
 def tunnel_files(influxdb_password: str) -> dict[str, str]:
     """Render the files of the tunnels' collector by name."""
     return {
-        "telegraf.conf": _TUNNEL_CONF.format(
-            address=LOOPBACK,
-            influxdb_port=INFLUXDB_PORT,
-            database=DATABASE,
-            influxdb_password=_toml(influxdb_password),
-            health_port=TUNNEL_HEALTH_PORT,
-        )
+        "telegraf.conf": _TUNNEL_CONF
+        + _outputs("wireguard_*", host=str(LOOPBACK), password=influxdb_password, health_port=TUNNEL_HEALTH_PORT)
     }
+
+
+def _outputs(measurements: str, *, host: str, password: str, health_port: int) -> str:
+    return _OUTPUTS.format(
+        measurements=measurements,
+        host=host,
+        influxdb_port=INFLUXDB_PORT,
+        database=DATABASE,
+        password=_toml(password),
+        loopback=LOOPBACK,
+        health_port=health_port,
+    )
 
 
 def _toml(text: str) -> str:
