@@ -61,10 +61,11 @@ class Pings:
     longest_gap: float
 
     def read(self, text: str) -> None:
-        answers = [float(stamp) for stamp in re.findall(r"^\[([0-9.]+)\] \d+ bytes from", text, re.MULTILINE)]
-        sent, received = map(int, re.findall(r"(\d+) packets transmitted, (\d+) received", text)[0])
-        assert received > 20, text
-        self.lost = sent - received
+        found = re.findall(r"^\[([0-9.]+)\] \d+ bytes from .* icmp_seq=(\d+) ", text, re.MULTILINE)
+        answers, numbers = [float(stamp) for stamp, _ in found], {int(number) for _, number in found}
+        assert len(numbers) > 20, text
+        # What was under way when the pinging was ended is not lost.
+        self.lost = max(numbers) - min(numbers) + 1 - len(numbers)
         self.longest_gap = max(later - earlier for earlier, later in pairwise(answers))
 
 
