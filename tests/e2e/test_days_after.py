@@ -44,8 +44,11 @@ def is_stored(oslo: Stack, reading: Reading) -> bool:
 
 def healthy(stack: Stack) -> bool:
     states = on_node(stack, "docker ps --format '{{.Status}}'").splitlines()
-    return len(states) == 3 and all("(healthy)" in state for state in states)
+    return len(states) == CONTAINERS and all("(healthy)" in state for state in states)
 
+
+#: What runs on oslo.
+CONTAINERS = 4
 
 KEPT = "/srv/fjord-edge/kept"
 
