@@ -1,7 +1,6 @@
 """The models of `fjord-edge:site` in `Pulumi.<site>.yaml`: what is neither public nor secret about one site."""
 
 import re
-from datetime import date
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface
 from itertools import combinations, product
 from typing import Annotated, Literal, Self
@@ -9,23 +8,15 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, IPvAnyAddress, StringConstraints, field_validator, model_validator
 
 from config.base import Model
+from config.iot import Iot
+from config.names import Epoch, HostName, MacAddress, Name, Sha256, SysctlKey, SysctlValue, WebAddress, check_pinned
 from config.versions import FIXED_SYSCTLS, IMAGES
-
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9-]{0,29}[a-z0-9])?$")]
-Quantity = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
-MacAddress = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$")]
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-SysctlKey = Annotated[str, StringConstraints(pattern=r"^(fs|kernel|net|vm)(\.[a-z0-9_-]+)+$")]
-SysctlValue = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+( [A-Za-z0-9_.-]+)*$", max_length=100)]
-HostName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.:-]+$")]
-Epoch = Annotated[int, Field(ge=1)]
 
 #: What Docker gives its own bridge, docker0, unless told otherwise.
 DOCKER_NETWORK = IPv4Network("172.17.0.0/16")
 
 _PUBLIC_KEY = re.compile(r"^(ssh-ed25519|ecdsa-sha2-nistp(256|384|521)|sk-[a-z0-9@.-]+) [A-Za-z0-9+/]+=*( [^\n]*)?")
 _HOST_KEY = re.compile(r"^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)) [A-Za-z0-9+/]+=*")
-_PINNED_IMAGE = re.compile(r"^[a-z0-9][\w.:/-]*@sha256:[0-9a-f]{64}")
 
 
 #: What is checked on the hypervisor before anything is made there: on_hypervisor/preflight.py.
@@ -318,94 +309,24 @@ class Epochs(Model):
     """Key and password of the backups; another epoch begins another repository."""
 
 
-class Certificates(Model):
-    """The life of the site's certificates; written down, so that a preview never shows a change that is none."""
-
-    not_before: date
-    """First day, UTC."""
-    not_after: date
-    """Last day, UTC."""
-
-    @model_validator(mode="after")
-    def life_is_positive(self) -> Self:
-        """A certificate must end after it begins."""
-        if self.not_after <= self.not_before:
-            raise ValueError(f"notAfter {self.not_after} is not later than notBefore {self.not_before}")
-        return self
-
-
-class Sensor(Model):
-    """One device that publishes `sensors/<id>/<quantity>`."""
-
-    id: Name
-    """The sensor's name and MQTT user."""
-    pen: Name
-    """The pen it hangs in."""
-
-
-def _check_pinned(service: str, image: str) -> None:
-    if not _PINNED_IMAGE.fullmatch(image):
-        raise ValueError(
-            f"{service}: {image} is not pinned; write name@sha256:<digest>, "
-            f"with the digest from `skopeo inspect --format '{{{{.Digest}}}}' docker://{image}`"
-        )
-
-
-class Images(Model):
-    """The containers' images, each pinned by digest."""
-
-    mosquitto: str = IMAGES["mosquitto"]
-    """MQTT broker."""
-    telegraf: str = IMAGES["telegraf"]
-    """Collector."""
-    influxdb: str = IMAGES["influxdb"]
-    """Local database."""
-
-
-class Iot(Model):
-    """The containers that take in, store and watch: `IoTStack`."""
-
-    server_names: tuple[str, ...] = ()
-    """Further DNS names by which sensors reach the broker."""
-    certificates: Certificates
-    """The life of the broker's certificates."""
-    sensors: tuple[Sensor, ...] = Field(min_length=1)
-    """Every sensor of the site."""
-    images: Images = Images()
-    """What runs."""
-
-    @field_validator("images")
-    @classmethod
-    def images_are_pinned(cls, images: Images) -> Images:
-        """A tag can change under a site's feet, a digest cannot."""
-        for service, image in images.model_dump().items():
-            _check_pinned(service, image)
-        return images
-
-    @field_validator("sensors")
-    @classmethod
-    def sensors_have_names_of_their_own(cls, sensors: tuple[Sensor, ...]) -> tuple[Sensor, ...]:
-        """A sensor's id is its MQTT user: it belongs to one device."""
-        seen: set[str] = set()
-        for sensor in sensors:
-            if sensor.id in seen:
-                raise ValueError(f"sensor {sensor.id} is listed twice; give each device an id of its own")
-            seen.add(sensor.id)
-        return sensors
-
-
 class Summaries(Model):
     """Headquarters' store of the sites' summaries: one database and one user a site, reached through the tunnel."""
 
     image: str = IMAGES["influxdb"]
     """InfluxDB 1.8, pinned by digest."""
+    services: str = IMAGES["services"]
+    """Our own programs, of which headquarters runs the page of all sites; pinned by digest."""
+    silent_minutes: int = Field(default=15, ge=1)
+    """A site of which nothing comes for so long is told."""
+    webhook: WebAddress | None = None
+    """Where it is told, beside the page; signed with a key that is derived from the seed."""
 
-    @field_validator("image")
-    @classmethod
-    def image_is_pinned(cls, image: str) -> str:
+    @model_validator(mode="after")
+    def images_are_pinned(self) -> Self:
         """A tag can change under headquarters' feet, a digest cannot."""
-        _check_pinned("image", image)
-        return image
+        check_pinned("image", self.image)
+        check_pinned("services", self.services)
+        return self
 
 
 class Host(Model):
@@ -455,3 +376,31 @@ class SiteSection(Model):
     """What the sites send; at headquarters alone."""
     allow_published_seed: bool = False
     """Accept the published seed of an example stack; only for a lab."""
+
+    @model_validator(mode="after")
+    def plain_mqtt_stays_on_the_farm(self) -> Self:
+        """What is sent in the clear must not pass any other network."""
+        if self.iot and self.iot.plain_mqtt and not self.node.network.lan:
+            raise ValueError(
+                "iot.plainMqtt needs the farm's own network; give node.network a lan, or let the sensors use TLS"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def disk_holds_what_is_kept(self) -> Self:
+        """The local database is the buffer of a cut: what it cannot hold would be lost."""
+        if self.iot is None:
+            return self
+        asked = {
+            "iot.uplink.outageBudgetDays": self.iot.uplink.outage_budget_days,
+            "iot.storage.retentionDays": self.iot.storage.retention_days,
+        }
+        for key, days in asked.items():
+            needed = self.iot.needed_gib(days)
+            if needed > self.node.data_disk_gib:
+                fits = int(days * self.node.data_disk_gib / needed)
+                raise ValueError(
+                    f"{key} {days}: {self.iot.readings_per_second:.1f} readings/s need {needed:.0f} GiB, "
+                    f"node.dataDiskGib is {self.node.data_disk_gib}; make the disk bigger, or write at most {fits} days"
+                )
+        return self

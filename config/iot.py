@@ -1,0 +1,349 @@
+"""The models of `fjord-edge:site.iot`: what a site measures, keeps, watches and sends."""
+
+from collections.abc import Iterable
+from datetime import date
+from itertools import combinations
+from typing import Annotated, Self
+
+from pydantic import Field, StringConstraints, field_validator, model_validator
+
+from config.base import Model
+from config.names import HostName, Mirror, Name, QuantityName, WebAddress, check_pinned
+from config.versions import IMAGES
+
+#: The pen under which the node's own alarms stand.
+NODE_PEN = "node"
+
+#: Users of the broker that are no sensors; see components/iot_stack/users.py.
+SERVICES = ("telegraf", "health", "alarms", "uplink", "page")
+
+#: On disk, index included, a reading in a shard that is still written to. Measured: docs/benchmarks.md.
+BYTES_PER_READING = 24
+
+#: Of the data disk, what readings may fill: the rest is for compaction, the broker's queue and a backup's staging.
+READINGS_SHARE = 0.6
+
+#: The broker keeps what arrives in so many hours while nobody reads, and no fewer messages than that, nor more: each
+#: takes half a KiB of its memory.
+QUEUE_HOURS = 6
+MIN_QUEUED, MAX_QUEUED = 100_000, 400_000
+
+#: Devices in a group, unless its quantity is declared not personal.
+MIN_SENSORS = 5
+
+
+class Certificates(Model):
+    """The life of the site's certificates; written down, so that a preview never shows a change that is none."""
+
+    not_before: date
+    """First day, UTC."""
+    not_after: date
+    """Last day, UTC."""
+
+    @model_validator(mode="after")
+    def life_is_positive(self) -> Self:
+        """A certificate must end after it begins."""
+        if self.not_after <= self.not_before:
+            raise ValueError(f"notAfter {self.not_after} is not later than notBefore {self.not_before}")
+        return self
+
+
+class Limits(Model):
+    """Beyond which values an alarm is raised."""
+
+    low: float | None = None
+    """Raised below it."""
+    high: float | None = None
+    """Raised above it."""
+
+    @model_validator(mode="after")
+    def limits_do_not_cross(self) -> Self:
+        """No value would be without an alarm."""
+        if self.low is not None and self.high is not None and self.low >= self.high:
+            raise ValueError(f"low {self.low} is not below high {self.high}; no value would be right")
+        return self
+
+
+class Quantity(Limits):
+    """Something that is measured at this site."""
+
+    unit: Annotated[str, StringConstraints(pattern=r"^\S.{0,11}$")]
+    """Its unit, as people read it."""
+    hysteresis: float = Field(default=0.0, ge=0)
+    """An alarm is over when a value is so far inside the limit again."""
+    for_seconds: int = Field(default=60, ge=0, le=86_400)
+    """An alarm is raised when the value has been beyond the limit for so long."""
+
+
+class Sensor(Model):
+    """One device that publishes `sensors/<id>/<quantity>`."""
+
+    id: Name
+    """The sensor's name and MQTT user."""
+    pen: Name
+    """The pen it hangs in."""
+    quantities: tuple[QuantityName, ...] = Field(min_length=1)
+    """What it measures."""
+    every_seconds: int = Field(default=10, ge=1, le=86_400)
+    """How often it sends each of them."""
+    limits: dict[QuantityName, Limits] = Field(default_factory=dict)
+    """Limits of its own, in place of the quantity's."""
+
+    @model_validator(mode="after")
+    def limits_are_of_what_it_measures(self) -> Self:
+        """A limit for something else would never raise an alarm."""
+        for quantity in self.limits:
+            if quantity not in self.quantities:
+                raise ValueError(f"limits.{quantity}: {self.id} does not measure it; remove it, or add the quantity")
+        return self
+
+
+class Storage(Model):
+    """How long readings are kept on the node, and how."""
+
+    retention_days: int = Field(default=400, ge=2)
+    """Older readings are deleted."""
+    shard_hours: int = Field(default=24, ge=1, le=7 * 24)
+    """Readings of so many hours lie, and are deleted, together."""
+
+
+class Group(Model):
+    """Devices whose readings leave the site only together."""
+
+    name: Name
+    """What headquarters calls it."""
+    quantity: QuantityName
+    """What they measure."""
+    sensors: tuple[Name, ...] = Field(min_length=1)
+    """Its devices; fixed, and in no other group of this quantity."""
+    min_sensors: int = Field(default=MIN_SENSORS, ge=1)
+    """A minute in which fewer of them report is withheld."""
+
+
+class Uplink(Model):
+    """What leaves for headquarters: summaries of a minute over groups of devices, never a reading."""
+
+    allowed_lateness_seconds: int = Field(default=30, ge=5, le=3600)
+    """A minute's summary is computed so long after its end."""
+    late_horizon_hours: int = Field(default=24, ge=1, le=168)
+    """Readings that come later than that change no summary any more."""
+    outage_budget_days: int = Field(default=14, ge=1, le=365)
+    """How long a cut may last without a summary lost; the disk must hold it."""
+    kib_per_second: int = Field(default=64, ge=1)
+    """No more than this is sent, KiB/s."""
+    not_personal: dict[QuantityName, Annotated[str, StringConstraints(min_length=10, max_length=200)]] = Field(
+        default_factory=dict
+    )
+    """Quantities that say nothing of people, each with the reference of the written assessment."""
+    rounding: dict[QuantityName, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
+    """Personal quantities leave rounded to this step."""
+    groups: tuple[Group, ...] = ()
+    """What is summarised; a quantity without a group never leaves."""
+
+    @model_validator(mode="after")
+    def groups_are_anonymous(self) -> Self:
+        """A small or overlapping group gives single devices away."""
+        for group in self.groups:
+            personal = group.quantity not in self.not_personal
+            told = f"group {group.name} of {group.quantity}"
+            if personal and group.min_sensors < MIN_SENSORS:
+                raise ValueError(
+                    f"{told}: minSensors {group.min_sensors} is below {MIN_SENSORS}; raise it, or declare the quantity "
+                    "in notPersonal with the reference of the assessment"
+                )
+            if len(set(group.sensors)) < group.min_sensors:
+                raise ValueError(
+                    f"{told} has {len(set(group.sensors))} devices, minSensors is {group.min_sensors}: nothing would "
+                    "ever leave; add devices, or remove the group"
+                )
+            if personal and group.quantity not in self.rounding:
+                raise ValueError(f"{told} is personal and has no step to round to; give one in rounding")
+        return self
+
+    @model_validator(mode="after")
+    def groups_are_disjoint(self) -> Self:
+        """The difference of two groups would be what their other devices measured."""
+        for one, other in combinations(self.groups, 2):
+            if one.quantity != other.quantity:
+                continue
+            if one.name == other.name:
+                raise ValueError(f"group {one.name} of {one.quantity} is there twice; give one another name")
+            if common := sorted(set(one.sensors) & set(other.sensors)):
+                raise ValueError(
+                    f"{common[0]} is in two groups of {one.quantity}, {one.name} and {other.name}; leave it in one"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def horizon_is_within_the_budget(self) -> Self:
+        """What is looked at again must still be there."""
+        if self.late_horizon_hours > self.outage_budget_days * 24:
+            raise ValueError(
+                f"lateHorizonHours {self.late_horizon_hours} is more than outageBudgetDays {self.outage_budget_days}; "
+                "lower it"
+            )
+        return self
+
+
+class Alarms(Model):
+    """When people are told, beside the limits of the quantities."""
+
+    silent_seconds: int = Field(default=120, ge=5)
+    """A device that says nothing for so long is silent; one that sends seldom may miss three readings."""
+    repeat_seconds: int = Field(default=900, ge=10)
+    """An alarm that nobody acknowledges is told again."""
+    disk_percent: int = Field(default=85, ge=10, le=99)
+    """A disk this full is told."""
+    queue_messages: int = Field(default=20_000, ge=100)
+    """More messages in the broker than that are told: nobody reads them."""
+    uplink_minutes: int = Field(default=30, ge=1)
+    """Headquarters out of reach for so long is told."""
+    certificate_days: int = Field(default=60, ge=1)
+    """A certificate that ends within so many days is told."""
+    webhook: WebAddress | None = None
+    """Where each alarm is posted until it is accepted, signed with a key that is derived from the seed."""
+
+
+class Images(Model):
+    """The containers' images, each pinned by digest."""
+
+    mosquitto: str = IMAGES["mosquitto"]
+    """MQTT broker."""
+    telegraf: str = IMAGES["telegraf"]
+    """Collector."""
+    influxdb: str = IMAGES["influxdb"]
+    """Local database."""
+    services: str = IMAGES["services"]
+    """Our own programs: alarms, uplink, page."""
+    mirror: Mirror | None = None
+    """A registry that has all of them under the same names and digests; they are pulled from there."""
+
+    @model_validator(mode="after")
+    def images_are_pinned(self) -> Self:
+        """A tag can change under a site's feet, a digest cannot."""
+        for service in IMAGES:
+            check_pinned(service, getattr(self, service))
+        return self
+
+
+class Iot(Model):
+    """The containers that take in, store and watch: `IoTStack`."""
+
+    server_names: tuple[HostName, ...] = ()
+    """Further DNS names by which sensors reach the broker."""
+    certificates: Certificates
+    """The life of the broker's certificates."""
+    plain_mqtt: bool = False
+    """Whether the broker listens without TLS too, at port 1883 of the farm's own network alone."""
+    pens: tuple[Name, ...] = Field(min_length=1)
+    """The site's pens, in the order in which people see them; each has a sensor."""
+    quantities: dict[QuantityName, Quantity] = Field(min_length=1)
+    """What is measured."""
+    sensors: tuple[Sensor, ...] = Field(min_length=1)
+    """Every sensor of the site."""
+    gateways: dict[Name, tuple[Name, ...]] = Field(default_factory=dict)
+    """Devices that publish for others: their MQTT user, and the sensors that they speak for."""
+    storage: Storage = Storage()
+    """What the local database keeps."""
+    alarms: Alarms = Alarms()
+    """What people are told."""
+    uplink: Uplink = Uplink()
+    """What headquarters is told."""
+    images: Images = Images()
+    """What runs."""
+
+    @property
+    def readings_per_second(self) -> float:
+        """What the sensors send when all is well."""
+        return sum(len(sensor.quantities) / sensor.every_seconds for sensor in self.sensors)
+
+    @property
+    def queued_messages(self) -> int:
+        """What the broker keeps for a reader that is away."""
+        return max(MIN_QUEUED, round(self.readings_per_second * QUEUE_HOURS * 3600))
+
+    def limits(self, sensor: Sensor, quantity: str) -> Limits:
+        """Those in force for a sensor."""
+        return sensor.limits.get(quantity, self.quantities[quantity])
+
+    @model_validator(mode="after")
+    def names_are_used_once(self) -> Self:
+        """A name is an MQTT user: it belongs to one device, and to no service."""
+        seen: set[str] = set()
+        for name in (*(sensor.id for sensor in self.sensors), *self.gateways):
+            if name in seen:
+                raise ValueError(f"sensor {name} is listed twice; give each device an id of its own")
+            if name in SERVICES:
+                raise ValueError(f"{name} is a service's own name at the broker; give the device another")
+            seen.add(name)
+        return self
+
+    @field_validator("pens")
+    @classmethod
+    def pens_are_the_farms(cls, pens: tuple[str, ...]) -> tuple[str, ...]:
+        """A pen is listed once, and none is called what the node is called."""
+        for pen in pens:
+            if pen == NODE_PEN:
+                raise ValueError(f"{NODE_PEN} stands for the node's own alarms; give the pen another name")
+            if pens.count(pen) > 1:
+                raise ValueError(f"pen {pen} is listed twice; remove one")
+        return pens
+
+    @model_validator(mode="after")
+    def what_is_referred_to_exists(self) -> Self:
+        """A name that nothing has is a typing error."""
+        for sensor in self.sensors:
+            _refer(f"sensor {sensor.id}: pen", [sensor.pen], self.pens, "pens")
+            _refer(f"sensor {sensor.id}: quantity", sensor.quantities, self.quantities, "quantities")
+        ids = {sensor.id for sensor in self.sensors}
+        for gateway, spoken_for in self.gateways.items():
+            _refer(f"gateway {gateway}: sensor", spoken_for, ids, "sensors")
+        _refer("uplink.notPersonal: quantity", self.uplink.not_personal, self.quantities, "quantities")
+        _refer("uplink.rounding: quantity", self.uplink.rounding, self.quantities, "quantities")
+        measuring = {(sensor.id, quantity) for sensor in self.sensors for quantity in sensor.quantities}
+        for group in self.uplink.groups:
+            for name in group.sensors:
+                if (name, group.quantity) not in measuring:
+                    raise ValueError(
+                        f"uplink.groups {group.name}: no sensor {name} measures {group.quantity}; "
+                        "correct the name, or remove it from the group"
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def pens_have_sensors(self) -> Self:
+        """Nobody would notice that nothing watches it."""
+        for pen in self.pens:
+            if all(sensor.pen != pen for sensor in self.sensors):
+                raise ValueError(f"pen {pen} has no sensor; `bin/edge device add` one, or remove the pen")
+        return self
+
+    @model_validator(mode="after")
+    def queue_fits_the_broker(self) -> Self:
+        """What does not fit would be dropped without a word."""
+        if self.queued_messages > MAX_QUEUED:
+            raise ValueError(
+                f"{self.readings_per_second:.0f} readings/s for {QUEUE_HOURS} h are {self.queued_messages} messages, "
+                f"the broker keeps {MAX_QUEUED}. Let the sensors send less often (everySeconds)"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def budget_is_kept(self) -> Self:
+        """What is deleted cannot be summarised any more."""
+        if self.uplink.outage_budget_days > self.storage.retention_days:
+            raise ValueError(
+                f"uplink.outageBudgetDays {self.uplink.outage_budget_days} is more than storage.retentionDays "
+                f"{self.storage.retention_days}; keep readings longer, or lower the budget"
+            )
+        return self
+
+    def needed_gib(self, days: int) -> float:
+        """What the readings of so many days take on the data disk, with its reserve."""
+        return self.readings_per_second * 86_400 * days * BYTES_PER_READING / READINGS_SHARE / 2**30
+
+
+def _refer(what: str, names: Iterable[str], known: Iterable[str], where: str) -> None:
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{what} {name} is not in {where}; add it there, or correct the name")

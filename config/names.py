@@ -1,0 +1,35 @@
+"""Names as a stack file may spell them."""
+
+import re
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9-]{0,29}[a-z0-9])?$")]
+QuantityName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
+MacAddress = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$")]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+SysctlKey = Annotated[str, StringConstraints(pattern=r"^(fs|kernel|net|vm)(\.[a-z0-9_-]+)+$")]
+SysctlValue = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+( [A-Za-z0-9_.-]+)*$", max_length=100)]
+HostName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.:-]+$")]
+Epoch = Annotated[int, Field(ge=1)]
+
+#: Where a program of ours is told something over HTTP; a secret has no place in it.
+WebAddress = Annotated[str, StringConstraints(pattern=r"^https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~/-]*)?$")]
+
+#: A registry's host, and a folder in it.
+Mirror = Annotated[str, StringConstraints(pattern=r"^[a-z0-9.-]+(:\d{1,5})?(/[a-z0-9._-]+)*$")]
+
+_PINNED_IMAGE = re.compile(r"^[a-z0-9][\w.:/-]*@sha256:[0-9a-f]{64}")
+
+
+def check_pinned(service: str, image: str) -> None:
+    """Refuse an image that can change under a site's feet.
+
+    Raises:
+        ValueError: it is named by a tag.
+    """
+    if not _PINNED_IMAGE.fullmatch(image):
+        raise ValueError(
+            f"{service}: {image} is not pinned; write name@sha256:<digest>: `bin/edge pin <site>` asks the registry"
+        )
