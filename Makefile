@@ -38,9 +38,10 @@ bench: up ## figures of docs/benchmarks.md; PART=preview, boot, registry, goodpu
 node-image: machine ## the node image, for production as for the lab; root
 	@$(PYTHON) -m node_image.build
 
-lock: ## resolve pyproject.toml anew into the two lock files
+lock: ## resolve pyproject.toml anew into the three lock files
 	@.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header pyproject.toml --group dev -o requirements-dev.txt
 	@.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header pyproject.toml -c requirements-dev.txt -o requirements.txt
+	@.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --group pyproject.toml:services -c requirements-dev.txt -o services/requirements.txt
 
 golden: ## write the golden files and the JSON Schema anew, for review
 	@$(PYTHON) -m config.schema

@@ -9,7 +9,7 @@ from components._influxdb import ADMIN, INFLUXDB_PORT
 from components.backup import Backup, BackupArgs
 from components.edge_node import EdgeNode, EdgeNodeArgs, hypervisor_provider
 from components.existing_host import ExistingHost, ExistingHostArgs
-from components.iot_stack import IoTStack, IoTStackArgs
+from components.iot_stack import MQTT_PORT, MQTT_TLS_PORT, IoTStack, IoTStackArgs
 from components.summary_store import SummaryStore, SummaryStoreArgs
 from components.wireguard_mesh import WireGuardMesh, WireGuardMeshArgs, mtu, ports
 from config import derive
@@ -21,6 +21,7 @@ inbound = Inbound(
     tunnel_ports=ports(site.name, site.registry),
     administrators=site.headquarters,
     published=[(site.entry.address, INFLUXDB_PORT)] if site.summaries else [],
+    device_ports=[] if site.summaries else [MQTT_TLS_PORT, MQTT_PORT],
 )
 section = None
 if isinstance(site.place, HostSection):

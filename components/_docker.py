@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_docker
 
+from components._canary import canary_files, try_canary
 from components._files import Directory, File, digest
 from components._guest import Guest, Login
 from components._services import Service
@@ -55,12 +56,21 @@ class Runner:
     def run(
         self, service: Service, files: Sequence[File | Directory], depends_on: Sequence[pulumi.Resource] = ()
     ) -> pulumi_docker.Container:
-        """Bring a service's files onto the node and run its container on them; a changed file makes a new container."""
+        """Bring a service's files onto the node and run its container on them; a changed file makes a new container.
+
+        Image and files prove themselves in a canary first; while they do not, the old container runs on its old files.
+        """
         guest = self.guest
         resource = f"{self.site}-{service.name}"
-        configuration = guest.install(f"{resource}-files", files, then="true", parent=self.parent)
         image = pulumi_docker.RemoteImage(
             f"{resource}-image", name=service.image, keep_locally=True, opts=guest.options(self.parent)
+        )
+        configuration = guest.install(
+            f"{resource}-files",
+            [*files, *canary_files(service)],
+            then=f"systemctl daemon-reload && {try_canary(service)}",
+            parent=self.parent,
+            depends_on=[image],
         )
         volumes = [
             pulumi_docker.ContainerVolumeArgs(
@@ -98,6 +108,8 @@ class Runner:
             security_opts=["no-new-privileges:true"],
             memory=service.memory_mib,
             memory_swap=service.memory_mib,
+            cpu_shares=service.cpu_shares,
+            cgroup_parent=service.slice,
             ulimits=[pulumi_docker.ContainerUlimitArgs(name="nofile", soft=_NO_FILE, hard=_NO_FILE)],
             log_driver="json-file",
             log_opts=_LOG_OPTIONS,

@@ -22,6 +22,8 @@ class Inbound:
     """Headquarters' addresses in the mesh, from which a site is administered; none at headquarters itself."""
     published: Sequence[tuple[IPv4Address, int]] = ()
     """Own addresses and TCP ports in the mesh at which containers serve the other sites."""
+    device_ports: Sequence[int] = ()
+    """TCP ports at which sensors reach the broker."""
 
 
 def mesh_input(inbound: Inbound) -> list[str]:
@@ -35,9 +37,31 @@ def mesh_input(inbound: Inbound) -> list[str]:
     ]
 
 
+#: What one device may send to the broker: some 4,000 readings a second. More is dropped on the way, before any of it is
+#: acknowledged, and TCP slows it down.
+_DEVICE_RATE, _DEVICE_BURST = "512 kbytes/second", "1 mbytes"
+
+_SENDERS = [
+    "set senders {",
+    "    type ipv4_addr",
+    "    size 65535",
+    "    flags dynamic,timeout",
+    "    timeout 1m",
+    "}",
+]
+
+
+def flood_limit(ports: Sequence[int]) -> list[str]:
+    """What keeps one device's flood from the others; counted."""
+    listed = ", ".join(map(str, ports))
+    limit = f"limit rate over {_DEVICE_RATE} burst {_DEVICE_BURST}"
+    return [f"ct original proto-dst {{ {listed} }} add @senders {{ ip saddr {limit} }} counter drop"] if ports else []
+
+
 def mesh_forward(inbound: Inbound) -> list[str]:
     """What of them may go on, to a container: what is published in the mesh; nothing goes on to another site."""
     return [
+        *flood_limit(inbound.device_ports),
         "ct state established,related accept",
         *(
             f"{_MESH} meta l4proto tcp ct original ip daddr {address} ct original proto-dst {port} accept"
@@ -51,6 +75,7 @@ def table(*, input_policy: str, input_rules: Sequence[str], forward_rules: Seque
     """Render the table, made anew in one transaction; all others stay, Docker's among them."""
     return (
         "table inet fjord_edge\ndelete table inet fjord_edge\ntable inet fjord_edge {\n"
+        + "".join(f"    {line}\n" for line in _SENDERS)
         + _chain("input", f"type filter hook input priority filter; policy {input_policy};", input_rules)
         + _chain("forward", "type filter hook forward priority filter - 10; policy accept;", forward_rules)
         + "}\n"

@@ -8,6 +8,9 @@ from components._files import CONFIGURATION, DATA, Directory, File
 
 LOOPBACK = IPv4Address("127.0.0.1")
 
+#: Processes and threads of one container, with those of its health check.
+TASKS_MAX = 256
+
 
 @dataclass(frozen=True, kw_only=True)
 class HealthCheck:
@@ -35,6 +38,8 @@ class Service:
     user: int
     command: Sequence[str]
     memory_mib: int
+    cpu_shares: int
+    """Its weight where processors are short; the kernel's own is 1024."""
     health_check: HealthCheck
     configuration: str
     """Where the image expects its configuration."""
@@ -48,6 +53,16 @@ class Service:
     """What the kernel lets it do beside what it lets anybody do."""
     host_network: bool = False
     """Whether it sees the node's own interfaces; it then publishes nothing."""
+
+    @property
+    def slice(self) -> str:
+        """The systemd slice that it lives in: Docker's provider has no field for a limit of processes."""
+        return f"fjord_edge_{self.name.replace('-', '_')}.slice"
+
+    @property
+    def slice_file(self) -> File:
+        """systemd.resource-control(5)."""
+        return File(path=f"/etc/systemd/system/{self.slice}", contents=f"[Slice]\nTasksMax={TASKS_MAX}\n")
 
     @property
     def data_directory(self) -> Directory:
@@ -69,4 +84,5 @@ class Service:
                 for name, text in contents.items()
             ),
             *([self.data_directory] if self.data else []),
+            self.slice_file,
         ]

@@ -14,7 +14,7 @@ from config.versions import IMAGES
 #: The pen under which the node's own alarms stand.
 NODE_PEN = "node"
 
-#: Users of the broker that are no sensors; see components/iot_stack/users.py.
+#: Users of the broker that are no sensors, now or soon; see components/iot_stack/users.py.
 SERVICES = ("telegraf", "health", "alarms", "uplink", "page")
 
 #: On disk, index included, a reading in a shard that is still written to. Measured: docs/benchmarks.md.
@@ -213,17 +213,17 @@ class Images(Model):
     """Collector."""
     influxdb: str = IMAGES["influxdb"]
     """Local database."""
-    services: str = IMAGES["services"]
-    """Our own programs: alarms, uplink, page."""
     mirror: Mirror | None = None
     """A registry that has all of them under the same names and digests; they are pulled from there."""
 
-    @model_validator(mode="after")
-    def images_are_pinned(self) -> Self:
-        """A tag can change under a site's feet, a digest cannot."""
-        for service in IMAGES:
-            check_pinned(service, getattr(self, service))
-        return self
+    def pulled(self, service: str) -> str:
+        """An image as it is pulled: from the mirror, where there is one."""
+        image: str = getattr(self, service)
+        if self.mirror is None:
+            return image
+        first, _, rest = image.partition("/")
+        is_host = "." in first or ":" in first or first == "localhost"
+        return f"{self.mirror}/{rest if rest and is_host else image}"
 
 
 class Iot(Model):
@@ -251,6 +251,14 @@ class Iot(Model):
     """What headquarters is told."""
     images: Images = Images()
     """What runs."""
+
+    @field_validator("images")
+    @classmethod
+    def images_are_pinned(cls, images: Images) -> Images:
+        """A tag can change under a site's feet, a digest cannot."""
+        for service in IMAGES:
+            check_pinned(service, getattr(images, service))
+        return images
 
     @property
     def readings_per_second(self) -> float:

@@ -9,7 +9,7 @@ from pydantic import Field, IPvAnyAddress, StringConstraints, field_validator, m
 
 from config.base import Model
 from config.iot import Iot
-from config.names import Epoch, HostName, MacAddress, Name, Sha256, SysctlKey, SysctlValue, WebAddress, check_pinned
+from config.names import Epoch, HostName, MacAddress, Name, Sha256, SysctlKey, SysctlValue, check_pinned
 from config.versions import FIXED_SYSCTLS, IMAGES
 
 #: What Docker gives its own bridge, docker0, unless told otherwise.
@@ -314,19 +314,13 @@ class Summaries(Model):
 
     image: str = IMAGES["influxdb"]
     """InfluxDB 1.8, pinned by digest."""
-    services: str = IMAGES["services"]
-    """Our own programs, of which headquarters runs the page of all sites; pinned by digest."""
-    silent_minutes: int = Field(default=15, ge=1)
-    """A site of which nothing comes for so long is told."""
-    webhook: WebAddress | None = None
-    """Where it is told, beside the page; signed with a key that is derived from the seed."""
 
-    @model_validator(mode="after")
-    def images_are_pinned(self) -> Self:
+    @field_validator("image")
+    @classmethod
+    def image_is_pinned(cls, image: str) -> str:
         """A tag can change under headquarters' feet, a digest cannot."""
-        check_pinned("image", self.image)
-        check_pinned("services", self.services)
-        return self
+        check_pinned("image", image)
+        return image
 
 
 class Host(Model):

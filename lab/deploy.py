@@ -16,8 +16,8 @@ from node_image.build import node_image
 
 Result = TypeVar("Result")
 
-#: What a sensor measures, by the last word of its name: quantity and a plausible value.
-_QUANTITIES = {"temp": ("temperature", 8.5), "oxygen": ("oxygen", 9.1), "climate": ("humidity", 78.0)}
+#: What a sensor measures when all is well.
+_VALUES = {"temperature": 8.5, "oxygen": 9.1, "humidity": 78.0}
 
 
 def deploy() -> list[Stack]:
@@ -89,5 +89,8 @@ def _overlay_values(image: Path, images: Mapping[str, str]) -> dict[str, str]:
 
 def _readings(stack: Stack) -> list[Reading]:
     sensors = stack.site.iot.sensors if stack.site.iot else ()
-    kinds = [(sensor.id, *_QUANTITIES[sensor.id.rpartition("-")[2]]) for sensor in sensors]
-    return [Reading(sensor, quantity, value, now_ms()) for sensor, quantity, value in kinds]
+    return [
+        Reading(sensor.id, quantity, _VALUES[quantity], now_ms())
+        for sensor in sensors
+        for quantity in sensor.quantities
+    ]

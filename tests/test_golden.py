@@ -30,7 +30,15 @@ def small_farm() -> Any:
     """One processor, one uplink behind libvirt's own network, one sensor, no backup, values of its own."""
     site = section("oslo")
     del site["backup"]
-    site["iot"]["sensors"] = [{"id": "pen1-temp", "pen": "pen-1"}]
+    site["iot"] |= {
+        "pens": ["pen-1"],
+        "quantities": {"temperature": {"unit": "°C", "high": 18}},
+        "sensors": [{"id": "pen1-temp", "pen": "pen-1", "quantities": ["temperature"], "everySeconds": 60}],
+        "gateways": {},
+        "uplink": {},
+        "alarms": {"webhook": "https://alarms.example.com/fjord"},
+        "storage": {"retentionDays": 30, "shardHours": 12},
+    }
     site["node"] |= {
         "generation": 3,
         "cpus": 1,

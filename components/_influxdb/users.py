@@ -20,17 +20,33 @@ _USERS_FILE = f"{CONFIGURATION}/influxdb-users.json"
 APPLY_USERS = f"{_USERS_PROGRAM} {_USERS_FILE}"
 
 
+Privilege = Literal["READ", "WRITE", "ALL"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Grant:
-    """A user who may do one thing in one database."""
+    """A user who may do one thing in these databases, and nothing in any other."""
 
-    database: str
-    privilege: Literal["READ", "WRITE", "ALL"]
+    databases: Sequence[str]
+    privilege: Privilege
     password: str = field(repr=False)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Retention:
+    """How long a database keeps its points, and how many hours of them lie and are deleted together."""
+
+    days: int
+    shard_hours: int
+
+
 def user_files(
-    users: Mapping[str, Grant], *, admin: str, former_admins: Sequence[str] = (), address: IPv4Address = LOOPBACK
+    users: Mapping[str, Grant],
+    *,
+    admin: str,
+    former_admins: Sequence[str] = (),
+    address: IPv4Address = LOOPBACK,
+    retention: Mapping[str, Retention] | None = None,
 ) -> list[File]:
     """Render the program that makes the users, and what it shall make; any other user is removed.
 
@@ -39,13 +55,18 @@ def user_files(
         admin: the administrator's password.
         former_admins: the passwords before it, one of which may still be in force.
         address: where the database is reached on the node.
+        retention: by database; what is not named here keeps its points for ever.
     """
     wanted = {
         "url": f"http://{address}:{INFLUXDB_PORT}",
         "admin": admin,
         "formerAdmins": list(former_admins),
+        "retention": {
+            name: {"duration": f"{kept.days}d", "shardDuration": f"{kept.shard_hours}h"}
+            for name, kept in (retention or {}).items()
+        },
         "users": {
-            name: {"password": grant.password, "privilege": grant.privilege, "database": grant.database}
+            name: {"password": grant.password, "privilege": grant.privilege, "databases": list(grant.databases)}
             for name, grant in users.items()
         },
     }

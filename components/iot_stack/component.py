@@ -1,6 +1,6 @@
 """`IoTStack`: the containers of a site, from rendered files to running services."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
@@ -8,15 +8,30 @@ import pulumi
 
 from components._docker import Runner
 from components._guest import Guest
-from components._influxdb import ADMIN, APPLY_USERS, INFLUXDB_CONF, INFLUXDB_PORT, Grant, influxdb, user_files
+from components._influxdb import (
+    ADMIN,
+    APPLY_USERS,
+    INFLUXDB_CONF,
+    INFLUXDB_PORT,
+    Grant,
+    Privilege,
+    Retention,
+    influxdb,
+    user_files,
+)
 from components._services import LOOPBACK
 from components.iot_stack import containers
 from components.iot_stack.containers import hook_files
-from components.iot_stack.mosquitto import COLLECTOR, HEALTH, BrokerUsers, mosquitto_files
+from components.iot_stack.mosquitto import mosquitto_files
 from components.iot_stack.telegraf import DATABASE, telegraf_files, tunnel_files
+from components.iot_stack.users import broker_users
 from config import derive
 from config.derive import CertifiedKey, Seed
-from config.site import Epochs, Iot, Network
+from config.iot import Iot
+from config.site import Epochs, Network
+
+#: Who reads and writes the site's readings, beside the administrator.
+_DATABASE_USERS: Mapping[str, Privilege] = {"telegraf": "WRITE", "reader": "READ"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +65,8 @@ class IoTStack(pulumi.ComponentResource):
         self._runner = Runner.on(args.guest, site=name, parent=self)
         args.guest.install(f"{name}-hooks", hook_files(), then="true", parent=self)
         authority = self._authority()
-        database = self._database()
-        self._collector(authority, after=[self._broker(authority), database])
+        broker, database = self._broker(authority), self._database()
+        self._collector(authority, after=[broker, database])
         self._tunnel_figures(after=[database])
         self.certificate_authority = authority.certificate
         self.endpoints = {
@@ -88,29 +103,38 @@ class IoTStack(pulumi.ComponentResource):
             not_before=iot.certificates.not_before,
             not_after=iot.certificates.not_after,
         )
-        users = BrokerUsers(
-            sensors=[self._mqtt_user(sensor.id) for sensor in iot.sensors],
-            collector=self._mqtt_user(COLLECTOR),
-            health=self._mqtt_user(HEALTH),
+        lan = self._args.network.lan
+        ports = containers.broker_ports(self._addresses, lan.address.ip if lan and iot.plain_mqtt else None)
+        files = mosquitto_files(
+            broker_users(iot, self._mqtt_user),
+            authority,
+            server,
+            ports=ports,
+            queued_messages=iot.queued_messages,
         )
-        service = containers.mosquitto(iot.images, self._addresses)
-        files = mosquitto_files(users, authority, server, [port.internal for port in service.ports])
+        service = containers.mosquitto(iot.images, ports)
         return self._runner.run(service, service.files(files))
 
     def _database(self) -> pulumi.Resource:
         """The database with its users; what depends on it can write."""
-        service = influxdb(self._args.iot.images.influxdb)
+        service = influxdb(self._args.iot.images.pulled("influxdb"))
         container = self._runner.run(service, service.files({"influxdb.conf": INFLUXDB_CONF}))
         users = {
-            "telegraf": Grant(database=DATABASE, privilege="WRITE", password=self._influxdb_password("telegraf")),
-            "reader": Grant(database=DATABASE, privilege="READ", password=self._influxdb_password("reader")),
+            name: Grant(databases=[DATABASE], privilege=privilege, password=self._influxdb_password(name))
+            for name, privilege in _DATABASE_USERS.items()
         }
+        kept = self._args.iot.storage
         admin, *former = derive.influxdb_passwords(
             self._args.seed, self._args.former_seed, self._site, ADMIN, self._args.epochs.passwords
         )
         return self._args.guest.install(
             f"{self._site}-influxdb-users",
-            user_files(users, admin=admin, former_admins=former),
+            user_files(
+                users,
+                admin=admin,
+                former_admins=former,
+                retention={DATABASE: Retention(days=kept.retention_days, shard_hours=kept.shard_hours)},
+            ),
             then=APPLY_USERS,
             parent=self,
             depends_on=[container],
@@ -119,7 +143,7 @@ class IoTStack(pulumi.ComponentResource):
     def _collector(self, authority: CertifiedKey, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
         service = containers.telegraf(self._args.iot.images)
         files = telegraf_files(
-            self._args.iot.sensors, self._mqtt_user(COLLECTOR), self._influxdb_password("telegraf"), authority
+            self._args.iot, self._mqtt_user("telegraf"), self._influxdb_password("telegraf"), authority
         )
         return self._runner.run(service, service.files(files), depends_on=after)
 

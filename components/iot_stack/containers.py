@@ -6,9 +6,9 @@ from pathlib import Path
 
 from components._files import CONFIGURATION, File
 from components._services import HealthCheck, Port, Service
-from config.site import Images
+from config.iot import Images
 
-MQTT_TLS_PORT = 8883
+MQTT_TLS_PORT, MQTT_PORT = 8883, 1883
 
 #: Where Docker asks whether a collector works: in its own container, and of the tunnels' on the node's loopback.
 HEALTH_PORT = 8080
@@ -19,39 +19,47 @@ MOSQUITTO_USER = 1883
 TELEGRAF_USER = 8125
 
 
-def mosquitto(images: Images, addresses: Sequence[IPv4Address]) -> Service:
-    """The broker: sensors reach it over TLS at each of these addresses of the node.
-
-    Each leads to a listener of its own: a container with one internal port at two addresses would be made anew by every
-    update (kreuzwerker/terraform-provider-docker#909).
-    """
+def mosquitto(images: Images, ports: Sequence[Port]) -> Service:
+    """The broker, at these ports of the node."""
     return Service(
         name="mosquitto",
-        image=images.mosquitto,
+        image=images.pulled("mosquitto"),
         user=MOSQUITTO_USER,
         command=["/usr/sbin/mosquitto", "-c", "/mosquitto/config/mosquitto.conf"],
-        memory_mib=256,
+        memory_mib=288,
+        cpu_shares=2048,
         health_check=HealthCheck(
             command=["mosquitto_sub", "-t", "$SYS/broker/uptime", "-C", "1", "-W", "10"], start_period="10s"
         ),
         configuration="/mosquitto/config",
         data="/mosquitto/data",
-        ports=[
-            Port(address=address, external=MQTT_TLS_PORT, internal=MQTT_TLS_PORT + number)
-            for number, address in enumerate(addresses)
-        ],
+        ports=ports,
         environment=["XDG_CONFIG_HOME=/mosquitto/config"],
     )
+
+
+def broker_ports(addresses: Sequence[IPv4Address], plain: IPv4Address | None) -> list[Port]:
+    """TLS at each of these addresses, and plain MQTT at one where the site asks for it.
+
+    Each leads to a listener of its own: a container with one internal port at two addresses would be made anew by every
+    update (kreuzwerker/terraform-provider-docker#909).
+    """
+    tls = [
+        Port(address=address, external=MQTT_TLS_PORT, internal=MQTT_TLS_PORT + number)
+        for number, address in enumerate(addresses)
+    ]
+    return [*tls, *([Port(address=plain, external=MQTT_PORT, internal=MQTT_PORT)] if plain else [])]
 
 
 def telegraf(images: Images) -> Service:
     """The collector: from the broker into the database."""
     return Service(
         name="telegraf",
-        image=images.telegraf,
+        image=images.pulled("telegraf"),
         user=TELEGRAF_USER,
         command=["/usr/bin/telegraf", "--config", "/etc/telegraf/telegraf.conf"],
         memory_mib=256,
+        cpu_shares=1024,
         health_check=HealthCheck(command=["curl", "-fsS", f"http://127.0.0.1:{HEALTH_PORT}"], start_period="10s"),
         configuration="/etc/telegraf",
     )
@@ -65,10 +73,11 @@ def tunnel_figures(images: Images) -> Service:
     """
     return Service(
         name="telegraf-mesh",
-        image=images.telegraf,
+        image=images.pulled("telegraf"),
         user=0,
         command=["/usr/bin/telegraf", "--config", "/etc/telegraf/telegraf.conf"],
         memory_mib=96,
+        cpu_shares=256,
         health_check=HealthCheck(
             command=["curl", "-fsS", f"http://127.0.0.1:{TUNNEL_HEALTH_PORT}"], start_period="10s"
         ),

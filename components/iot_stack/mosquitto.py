@@ -1,27 +1,27 @@
-"""The broker's configuration: TLS alone, nobody anonymous, each sensor its own topics, a queue that survives."""
+"""The broker's configuration: nobody anonymous, each sensor its own topics and session, a queue that survives."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from components.iot_stack.containers import MQTT_TLS_PORT
+from components._services import Port
+from components.iot_stack.containers import MQTT_PORT, MQTT_TLS_PORT
+from components.iot_stack.users import BrokerUser
 from config.derive import CertifiedKey, MqttUser
 
-#: Messages that may be on their way to the collector unacknowledged; at least its batch (pipeline: inflight trap).
-MAX_INFLIGHT = 1000
+#: Messages on their way to a reader that it has not acknowledged; not fewer than the collector takes before it stores.
+MAX_INFLIGHT = 5000
 
-#: Messages kept for a collector that is away.
-MAX_QUEUED = 100_000
+#: The biggest packet that is let in, bytes: an alarm with the readings before it; a reading has a tenth.
+MAX_PACKET = 8192
 
-COLLECTOR = "telegraf"
-HEALTH = "health"
-
-_CONF = f"""\
+_CONF = """\
 allow_anonymous false
 password_file /mosquitto/config/passwords
 acl_file /mosquitto/config/acl
-max_inflight_messages {MAX_INFLIGHT}
-max_queued_messages {MAX_QUEUED}
+max_inflight_messages {inflight}
+max_queued_messages {queued}
+max_packet_size {packet}
 set_tcp_nodelay true
+sys_interval 5
 log_dest stdout
 log_type error
 log_type warning
@@ -31,50 +31,59 @@ connection_messages false
 plugin /usr/lib/mosquitto_persist_sqlite.so
 plugin_opt_db_file /mosquitto/data/mosquitto.sqlite
 plugin_opt_flush_period 0
+plugin_opt_sync full
 """
 
+#: Its user's name is a client's session: nobody can take the collector's by its name.
 _LISTENER = """
 listener {port}
+use_username_as_clientid true
+"""
+
+_TLS = """\
 tls_version tlsv1.2
 certfile /mosquitto/config/server.crt
 keyfile /mosquitto/config/server.key
 """
 
 
-@dataclass(frozen=True, kw_only=True)
-class BrokerUsers:
-    """Everyone who may log in."""
-
-    sensors: Sequence[MqttUser]
-    collector: MqttUser
-    health: MqttUser
-
-
 def mosquitto_files(
-    users: BrokerUsers, authority: CertifiedKey, server: CertifiedKey, ports: Sequence[int]
+    users: Sequence[BrokerUser],
+    authority: CertifiedKey,
+    server: CertifiedKey,
+    *,
+    ports: Sequence[Port],
+    queued_messages: int,
 ) -> dict[str, str]:
-    """Render the broker's files by name; it listens at these ports of its container."""
-    everyone = [*users.sensors, users.collector, users.health]
+    """Render the broker's files by name.
+
+    Args:
+        users: who may log in.
+        authority: whose certificate clients trust.
+        server: the broker's own key.
+        ports: where it listens in its container; all but the one for plain MQTT speak TLS.
+        queued_messages: how many it keeps for a reader that is away.
+    """
+    [health] = [user.user for user in users if user.user.name == "health"]
+    conf = _CONF.format(inflight=MAX_INFLIGHT, queued=queued_messages, packet=MAX_PACKET)
+    for port in ports:
+        conf += _LISTENER.format(port=port.internal) + ("" if port.external == MQTT_PORT else _TLS)
     return {
-        "mosquitto.conf": _CONF + "".join(_LISTENER.format(port=port) for port in ports),
-        "passwords": "".join(f"{user.name}:{user.password_hash}\n" for user in everyone),
+        "mosquitto.conf": conf,
+        "passwords": "".join(f"{user.user.name}:{user.user.password_hash}\n" for user in users),
         "acl": acl(users),
         "ca.crt": authority.certificate,
         "server.crt": server.certificate,
         "server.key": server.private,
-        "mosquitto_sub": _client_options(users.health),
+        "mosquitto_sub": _client_options(health),
     }
 
 
-def acl(users: BrokerUsers) -> str:
-    """Render mosquitto.conf(5)'s acl_file: a sensor writes its own readings, the collector reads them all."""
-    grants = {
-        users.collector.name: ["read sensors/+/+"],
-        users.health.name: ["read $SYS/broker/uptime"],
-        **{sensor.name: [f"write sensors/{sensor.name}/+"] for sensor in users.sensors},
-    }
+def acl(users: Sequence[BrokerUser]) -> str:
+    """Render mosquitto.conf(5)'s acl_file."""
     return "\n".join(
-        "\n".join([f"user {name}", *(f"topic {topic}" for topic in topics)]) + "\n" for name, topics in grants.items()
+        "\n".join([f"user {user.user.name}", *(f"topic {access} {topic}" for access, topic in user.grants)]) + "\n"
+        for user in users
     )
 
 

@@ -1,25 +1,32 @@
 """The collector's configuration: readings from the broker into the database, each once, with its own time and tags."""
 
 import json
-from collections.abc import Sequence
+from pathlib import Path
 
 from components._influxdb import INFLUXDB_PORT
 from components._services import LOOPBACK
 from components.iot_stack.containers import HEALTH_PORT, MQTT_TLS_PORT, TUNNEL_HEALTH_PORT
 from components.iot_stack.mosquitto import MAX_INFLIGHT
 from config.derive import CertifiedKey, MqttUser
-from config.site import Sensor
+from config.iot import Iot
 
-#: Readings in one write; not more than the broker lets be unacknowledged.
-BATCH = MAX_INFLIGHT
+#: Readings in one write, and those that may be unacknowledged: not more than the broker lets be.
+BATCH, UNDELIVERED = 1000, MAX_INFLIGHT
+
+#: How far before its time a reading may be; clocks of sensors are not synchronised.
+FUTURE_SECONDS = 300
+
+#: Of each minute, sensor and reason so many payloads that are no readings are kept, cut to so many bytes.
+KEPT_REJECTED, KEPT_BYTES = 10, 200
 
 DATABASE = "iot_data"
 MEASUREMENT = "reading"
+REJECTED = "rejected"
 
 _CONF = """\
 [agent]
 interval = "10s"
-flush_interval = "200ms"
+flush_interval = "100ms"
 metric_batch_size = {batch}
 metric_buffer_limit = {buffer}
 omit_hostname = true
@@ -33,45 +40,21 @@ password = {mqtt_password}
 client_id = "telegraf"
 persistent_session = true
 qos = 1
-max_undelivered_messages = {batch}
+max_undelivered_messages = {undelivered}
+startup_error_behavior = "retry"
 topics = ["sensors/+/+"]
 topic_tag = ""
 name_override = "{measurement}"
-data_format = "json_v2"
+data_format = "value"
+data_type = "string"
 
 [[inputs.mqtt_consumer.topic_parsing]]
 topic = "sensors/+/+"
 tags = "_/sensor/quantity"
 
-[[inputs.mqtt_consumer.json_v2]]
-
-[[inputs.mqtt_consumer.json_v2.field]]
-path = "value"
-type = "float"
-
-# Optional, which the parser's own timestamp_path cannot be.
-[[inputs.mqtt_consumer.json_v2.field]]
-path = "time"
-type = "int"
-optional = true
-
 [[processors.starlark]]
 namepass = ["{measurement}"]
-order = 1
-source = '''
-def apply(metric):
-    milliseconds = metric.fields.pop("time", None)
-    if milliseconds != None:
-        metric.time = milliseconds * 1000000
-    return metric
-'''
-
-[[processors.lookup]]
-namepass = ["{measurement}"]
-order = 2
-files = ["/etc/telegraf/pens.json"]
-format = "json"
-key = '{{{{.Tag "sensor"}}}}'
+script = "/etc/telegraf/readings.star"
 """
 
 #: Into the database, and to Docker's health check.
@@ -80,7 +63,7 @@ _OUTPUTS = """
 collect_memstats = false
 
 [[outputs.influxdb]]
-namepass = ["{measurements}"]
+namepass = {measurements}
 urls = ["http://{host}:{influxdb_port}"]
 database = "{database}"
 skip_database_creation = true
@@ -94,23 +77,36 @@ service_address = "http://{loopback}:{health_port}"
 """
 
 
-def telegraf_files(
-    sensors: Sequence[Sensor], user: MqttUser, influxdb_password: str, authority: CertifiedKey
-) -> dict[str, str]:
+def telegraf_files(iot: Iot, user: MqttUser, influxdb_password: str, authority: CertifiedKey) -> dict[str, str]:
     """Render the collector's files by name."""
     return {
         "telegraf.conf": _CONF.format(
             batch=BATCH,
-            buffer=10 * BATCH,
+            undelivered=UNDELIVERED,
+            buffer=2 * UNDELIVERED,
             mqtt_port=MQTT_TLS_PORT,
             mqtt_user=_toml(user.name),
             mqtt_password=_toml(user.password),
             measurement=MEASUREMENT,
         )
-        + _outputs(MEASUREMENT, host="influxdb", password=influxdb_password, health_port=HEALTH_PORT),
-        "pens.json": json.dumps({sensor.id: {"pen": sensor.pen} for sensor in sensors}, indent=2) + "\n",
+        + _outputs([MEASUREMENT, REJECTED], host="influxdb", password=influxdb_password, health_port=HEALTH_PORT),
+        "readings.star": readings_star(iot),
         "ca.crt": authority.certificate,
     }
+
+
+def readings_star(iot: Iot) -> str:
+    """Render the program that makes readings of messages: Starlark, with the site's sensors in it."""
+    sensors = {sensor.id: [sensor.pen, dict.fromkeys(sensor.quantities, 1)] for sensor in iot.sensors}
+    program = (Path(__file__).parent / "readings.star").read_text()
+    return (
+        f"{program}\n"
+        f"FUTURE_MS = {FUTURE_SECONDS * 1000}\n"
+        f"RETENTION_MS = {iot.storage.retention_days * 86_400_000}\n"
+        f"KEPT = {KEPT_REJECTED}\n"
+        f"PAYLOAD_BYTES = {KEPT_BYTES}\n"
+        f"SENSORS = {json.dumps(sensors, indent=4)}\n"
+    )
 
 
 _TUNNEL_CONF = """\
@@ -130,13 +126,13 @@ def tunnel_files(influxdb_password: str) -> dict[str, str]:
     """Render the files of the tunnels' collector by name."""
     return {
         "telegraf.conf": _TUNNEL_CONF
-        + _outputs("wireguard_*", host=str(LOOPBACK), password=influxdb_password, health_port=TUNNEL_HEALTH_PORT)
+        + _outputs(["wireguard_*"], host=str(LOOPBACK), password=influxdb_password, health_port=TUNNEL_HEALTH_PORT)
     }
 
 
-def _outputs(measurements: str, *, host: str, password: str, health_port: int) -> str:
+def _outputs(measurements: list[str], *, host: str, password: str, health_port: int) -> str:
     return _OUTPUTS.format(
-        measurements=measurements,
+        measurements=json.dumps(measurements),
         host=host,
         influxdb_port=INFLUXDB_PORT,
         database=DATABASE,

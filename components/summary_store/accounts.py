@@ -17,7 +17,7 @@ def users(accounts: Mapping[str, Mapping[str, str]]) -> dict[str, Grant]:
         accounts: names and passwords by site; more than one while an identity key is rotated.
     """
     return {
-        name: Grant(database=database(site), privilege="ALL", password=password)
+        name: Grant(databases=[database(site)], privilege="ALL", password=password)
         for site, of_site in accounts.items()
         for name, password in of_site.items()
     }

@@ -541,12 +541,12 @@ def restarted(site: Any) -> set[str]:
 
 
 def test_a_sensor_in_another_pen_restarts_the_collector_alone() -> None:
-    assert restarted(edited(section("oslo"), "iot", "sensors", 0, "pen", value="pen-9")) == {"telegraf"}
+    assert restarted(edited(section("oslo"), "iot", "sensors", 0, "pen", value="pen-2")) == {"telegraf"}
 
 
 def test_a_new_sensor_restarts_broker_and_collector() -> None:
     site = section("oslo")
-    site["iot"]["sensors"].append({"id": "pen3-temp", "pen": "pen-3"})
+    site["iot"]["sensors"].append({"id": "pen3-temp", "pen": "pen-1", "quantities": ["temperature"]})
     assert restarted(site) == {"mosquitto", "telegraf"}
 
 
@@ -555,7 +555,19 @@ def test_a_change_of_the_vm_alone_restarts_nothing() -> None:
 
 
 def test_new_passwords_restart_their_readers() -> None:
-    assert restarted(section("oslo") | {"epochs": {"passwords": 2}}) == {"mosquitto", "telegraf", "telegraf-mesh"}
+    assert restarted(section("oslo") | {"epochs": {"passwords": 2}}) == {
+        "mosquitto",
+        "telegraf",
+        "telegraf-mesh",
+    }
+
+
+def test_a_container_is_made_once_its_image_and_files_have_proved_themselves() -> None:
+    for container in containers():
+        files = committed("oslo").named(f"{container.name}-files")
+        assert files.reference in container.dependencies
+        assert committed("oslo").named(f"{container.name}-image").reference in files.dependencies
+        assert files.inputs["create"].endswith(f"canary/{container.inputs['name']}.json'")
 
 
 # What is told

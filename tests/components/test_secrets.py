@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from config import derive
-from config.site import Iot
+from config.iot import Iot
 from tests.recording import committed, texts
 from tests.sites import SEED, STACKS, registry, seed_text, site_section
 

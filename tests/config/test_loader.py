@@ -35,7 +35,7 @@ def matches(line: str, mistake: str) -> bool:
 
 
 PRIVATE_KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAA\n-----END OPENSSH PRIVATE KEY-----\n"
-SENSOR = {"id": "pen1-temp", "pen": "pen-1"}
+SENSOR = {"id": "pen1-temp", "pen": "pen-1", "quantities": ["temperature"]}
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ SENSOR = {"id": "pen1-temp", "pen": "pen-1"}
         (("node", "authorizedKeys"), [], ".node.authorizedKeys: *"),
         (("node", "authorizedKeys"), [PRIVATE_KEY], ".node.authorizedKeys: entry 0 is not an OpenSSH public key; *"),
         (("iot", "images", "telegraf"), "telegraf:1.37", ".iot.images: telegraf: telegraf:1.37 is not pinned; write *"),
-        (("iot", "sensors"), [SENSOR, SENSOR], ".iot.sensors: sensor pen1-temp is listed twice; give each device *"),
+        (("iot", "sensors"), [SENSOR, SENSOR], ".iot: sensor pen1-temp is listed twice; give each device *"),
         (("iot", "sensors"), [], ".iot.sensors: *"),
         (("iot", "sensors", 0, "id"), "pen1/temp", '.iot.sensors.0.id = "pen1/temp": *'),
         (("iot", "certificates", "notAfter"), "2025-12-31", ".iot.certificates: notAfter 2025-12-31 is not later *"),
@@ -301,7 +301,10 @@ def test_a_valid_config_is_a_site(folder: Path) -> None:
     assert (site.name, site.seed, site.entry) == ("oslo", SEED, registry().entries["oslo"])
     assert isinstance(site.place, OnHypervisor)
     assert site.place.section.iot is not None
-    assert [sensor.pen for sensor in site.place.section.iot.sensors] == ["pen-1", "pen-1", "pen-2", "pen-2", "barge"]
+    assert [sensor.pen for sensor in site.place.section.iot.sensors] == [
+        *("pen-1", "pen-1", "pen-2", "pen-2"),
+        *(5 * ["barge"]),
+    ]
 
 
 def test_headquarters_is_a_site_without_sensors(folder: Path) -> None:

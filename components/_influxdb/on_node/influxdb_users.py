@@ -11,6 +11,10 @@ from pathlib import Path
 from typing import Any
 
 ADMIN = "admin"
+
+#: What InfluxDB calls the retention policy of a new database.
+DEFAULT_POLICY = "autogen"
+
 UNAUTHORIZED = 401
 FORBIDDEN = 403
 
@@ -30,16 +34,20 @@ def apply(wanted: dict[str, Any]) -> None:
     """Bring the administrator's password in force, then in its name databases, users and grants; others go."""
     database = Server(wanted["url"])
     ensure_admin(database, wanted["admin"], wanted["formerAdmins"])
-    users: dict[str, dict[str, str]] = wanted["users"]
-    for name in sorted({user["database"] for user in users.values()}):
+    users: dict[str, dict[str, Any]] = wanted["users"]
+    for name in sorted({name for user in users.values() for name in user["databases"]}):
         database.query(f"CREATE DATABASE {identifier(name)}")
+    for name, kept in wanted["retention"].items():
+        policy = f"{identifier(DEFAULT_POLICY)} ON {identifier(name)}"
+        asked = f"DURATION {kept['duration']} SHARD DURATION {kept['shardDuration']}"
+        database.query(f"ALTER RETENTION POLICY {policy} {asked} DEFAULT")
     existing = {row[0] for row in rows(database.query("SHOW USERS"))} - {ADMIN}
     for name in sorted(existing - users.keys()):
         database.query(f"DROP USER {identifier(name)}")
     for name, user in users.items():
         verb = "SET PASSWORD FOR {} = {}" if name in existing else "CREATE USER {} WITH PASSWORD {}"
         database.query(verb.format(identifier(name), literal(user["password"])))
-        grant(database, name, user["database"], user["privilege"])
+        grant(database, name, user["databases"], user["privilege"])
 
 
 def ensure_admin(database: "Server", password: str, former: list[str]) -> None:
@@ -65,12 +73,13 @@ def ensure_admin(database: "Server", password: str, former: list[str]) -> None:
     database.password = password
 
 
-def grant(database: "Server", user: str, name: str, privilege: str) -> None:
-    """Let a user do this in one database, and nothing in any other."""
+def grant(database: "Server", user: str, names: list[str], privilege: str) -> None:
+    """Let a user do this in these databases, and nothing in any other."""
     held = {row[0]: row[1] for row in rows(database.query(f"SHOW GRANTS FOR {identifier(user)}"))}
-    for other in sorted(held.keys() - {name}):
+    for other in sorted(held.keys() - set(names)):
         database.query(f"REVOKE ALL ON {identifier(other)} FROM {identifier(user)}")
-    database.query(f"GRANT {privilege} ON {identifier(name)} TO {identifier(user)}")
+    for name in names:
+        database.query(f"GRANT {privilege} ON {identifier(name)} TO {identifier(user)}")
 
 
 class Server:

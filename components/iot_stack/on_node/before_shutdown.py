@@ -12,8 +12,11 @@ from pathlib import Path
 BROKER = Path("/srv/fjord-edge/mosquitto/mosquitto.sqlite")
 SERVICES = ("mosquitto", "telegraf", "influxdb")
 
-#: Messages that wait for the collector; it holds this many in flight when all is well.
-BACKLOG = 1000
+#: The ends of alarms' topics that tell of the pens. A silent sensor or a full disk may be why the node is taken down.
+ABOUT_FISH = ("-low", "-high")
+
+#: Messages that wait for the collector; it may hold this many in flight when all is well.
+BACKLOG = 5000
 
 
 def main(word: str) -> int:
@@ -30,8 +33,12 @@ def main(word: str) -> int:
 def reasons_to_stay_up(broker: Path) -> list[str]:
     """What the broker's own database tells of alarms and backlog."""
     with sqlite3.connect(f"file:{broker}?mode=ro", uri=True) as database:
-        alarms = [topic for (topic,) in database.execute("SELECT topic FROM retains WHERE topic LIKE 'alerts/%'")]
-        [(waiting,)] = database.execute("SELECT count(*) FROM client_msgs")
+        alarms = [
+            topic
+            for (topic,) in database.execute("SELECT topic FROM retains WHERE topic LIKE 'alerts/%'")
+            if topic.endswith(ABOUT_FISH)
+        ]
+        [(waiting,)] = database.execute("SELECT count(*) FROM client_msgs WHERE client_id = 'telegraf'")
     reasons = [f"the alarm {topic} is raised" for topic in sorted(alarms)]
     if waiting > BACKLOG:
         reasons.append(f"{waiting} messages wait for their reader")

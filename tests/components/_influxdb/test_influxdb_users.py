@@ -17,8 +17,8 @@ from components._influxdb.on_node import influxdb_users
 
 ADMIN = "admin's \\ password"
 USERS = {
-    "telegraf": Grant(database="iot_data", privilege="WRITE", password="t"),
-    "reader": Grant(database="iot_data", privilege="READ", password="r"),
+    "telegraf": Grant(databases=["iot_data"], privilege="WRITE", password="t"),
+    "reader": Grant(databases=["iot_data"], privilege="READ", password="r"),
 }
 PASSWORDS = {"admin": ADMIN, "telegraf": "t", "reader": "r"}
 
@@ -32,6 +32,7 @@ class Influxdb(HTTPServer):
         self.databases: set[str] = set()
         self.grants: set[tuple[str, str, str]] = set()
         self.statements: list[str] = []
+        self.policies: dict[str, tuple[str, str, str]] = {}
 
     def wanted(self, **changed: Any) -> dict[str, Any]:
         """What the program is given, at this server."""
@@ -63,6 +64,10 @@ class Influxdb(HTTPServer):
             self.grants = {held for held in self.grants if held[2] != match[1]}
         elif match := re.fullmatch(rf"CREATE DATABASE {name}", statement):
             self.databases.add(match[1])
+        elif match := re.fullmatch(
+            rf"ALTER RETENTION POLICY {name} ON {name} DURATION (\d+d) SHARD DURATION (\d+h) DEFAULT", statement
+        ):
+            self.policies[match[2]] = (match[1], match[3], match[4])
         elif match := re.fullmatch(rf"GRANT (\w+) ON {name} TO {name}", statement):
             if match[2] not in self.databases:
                 return {"error": f"database not found: {match[2]}"}
@@ -123,6 +128,11 @@ def test_a_new_database_gets_its_users_with_what_they_may(database: Influxdb) ->
     assert database.grants == {("WRITE", "iot_data", "telegraf"), ("READ", "iot_data", "reader")}
 
 
+def test_a_database_keeps_what_it_is_told_to_keep(database: Influxdb) -> None:
+    influxdb_users.apply(database.wanted(retention={"iot_data": {"duration": "400d", "shardDuration": "24h"}}))
+    assert database.policies == {"iot_data": ("autogen", "400d", "24h")}
+
+
 def test_a_second_time_changes_nothing(database: Influxdb) -> None:
     influxdb_users.apply(database.wanted())
     before = (dict(database.passwords), set(database.databases), set(database.grants))
@@ -138,9 +148,9 @@ def test_what_was_interrupted_is_finished(database: Influxdb) -> None:
     assert database.passwords == PASSWORDS
 
 
-def user(name: str, **changed: str) -> dict[str, dict[str, str]]:
+def user(name: str, **changed: Any) -> dict[str, dict[str, Any]]:
     """The users of the file with one of them changed."""
-    users: dict[str, dict[str, str]] = json.loads(user_files(USERS, admin=ADMIN)[1].contents)["users"]
+    users: dict[str, dict[str, Any]] = json.loads(user_files(USERS, admin=ADMIN)[1].contents)["users"]
     return users | {name: users.get(name, users["reader"]) | changed}
 
 
@@ -158,14 +168,14 @@ def test_an_administrators_new_password_takes_the_place_of_a_former_one(database
 
 
 def test_a_user_who_is_not_listed_is_removed_and_the_data_stays(database: Influxdb) -> None:
-    influxdb_users.apply(database.wanted(users=user("bergen-1", database="site_bergen")))
+    influxdb_users.apply(database.wanted(users=user("bergen-1", databases=["site_bergen"])))
     influxdb_users.apply(database.wanted())
     assert database.passwords == PASSWORDS
     assert "site_bergen" in database.databases
 
 
 def test_a_user_keeps_no_grant_on_another_database(database: Influxdb) -> None:
-    influxdb_users.apply(database.wanted(users=user("reader", database="other")))
+    influxdb_users.apply(database.wanted(users=user("reader", databases=["other"])))
     influxdb_users.apply(database.wanted())
     assert database.grants == {("WRITE", "iot_data", "telegraf"), ("READ", "iot_data", "reader")}
 
@@ -183,7 +193,7 @@ def told(server: Influxdb, folder: Path, capsys: pytest.CaptureFixture[str], **c
 def test_what_the_database_refuses_is_told_without_the_statement(
     database: Influxdb, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    message = told(database, tmp_path, capsys, users=user("reader", database="no name"))
+    message = told(database, tmp_path, capsys, users=user("reader", databases=["no name"]))
     assert message == "InfluxDB's users were not applied: CREATE DATABASE: error parsing query\n"
 
 

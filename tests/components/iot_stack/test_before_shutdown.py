@@ -29,10 +29,17 @@ def test_a_quiet_site_has_no_reason_to_stay_up(broker: Path) -> None:
     assert reasons_to_stay_up(broker) == []
 
 
-def test_every_alarm_is_a_reason(broker: Path) -> None:
-    topics = ["alerts/oslo/pen-2/oxygen", "alerts/oslo/pen-1/silent"]
+def test_every_alarm_about_the_fish_is_a_reason(broker: Path) -> None:
+    topics = ["alerts/oslo/pen-2/pen2-oxygen-oxygen-low", "alerts/oslo/pen-1/pen1-temp-temperature-high"]
     fill(broker, "INSERT INTO retains VALUES (?, ?)", [(topic, number) for number, topic in enumerate(topics)])
     assert reasons_to_stay_up(broker) == [f"the alarm {topic} is raised" for topic in sorted(topics)]
+
+
+def test_what_may_be_why_the_node_is_taken_down_is_no_reason(broker: Path) -> None:
+    topics = ["alerts/oslo/pen-2/pen2-oxygen-silent", "alerts/oslo/node/disk"]
+    fill(broker, "INSERT INTO retains VALUES (?, ?)", [(topic, number) for number, topic in enumerate(topics)])
+    fill(broker, "INSERT INTO client_msgs VALUES (?, ?)", [("alarms", number) for number in range(BACKLOG + 1)])
+    assert reasons_to_stay_up(broker) == []
 
 
 def test_a_backlog_is_a_reason(broker: Path) -> None:

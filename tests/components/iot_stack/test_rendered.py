@@ -3,63 +3,64 @@
 import json
 import tomllib
 from ipaddress import IPv4Address
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from components._canary import canary_files
 from components._influxdb import INFLUXDB_CONF, influxdb
+from components._services import Port
 from components.iot_stack import containers
-from components.iot_stack.mosquitto import MAX_INFLIGHT, BrokerUsers, acl, mosquitto_files
+from components.iot_stack.mosquitto import MAX_INFLIGHT, acl, mosquitto_files
 from components.iot_stack.telegraf import telegraf_files
+from components.iot_stack.users import broker_users
+from config.base import ConfigError
 from config.derive import CertifiedKey, MqttUser
-from config.site import Images, Sensor
+from config.iot import SERVICES, Images, Iot
+from tests.sites import section, site_section
 
-SENSORS = [Sensor(id="pen1-temp", pen="pen-1"), Sensor(id="pen2-oxygen", pen="pen-2")]
 AUTHORITY = CertifiedKey(private="CA KEY", certificate="CA")
 SERVER = CertifiedKey(private="KEY", certificate="CERTIFICATE")
+ADDRESSES = [IPv4Address("10.20.0.12"), IPv4Address("10.20.1.12")]
 
 
 def user(name: str) -> MqttUser:
     return MqttUser(name=name, password=f"{name}'s password", password_hash=f"${name}$hash")
 
 
-USERS = BrokerUsers(sensors=[user(sensor.id) for sensor in SENSORS], collector=user("telegraf"), health=user("health"))
+def iot(**changed: Any) -> Iot:
+    return Iot.parse(section("oslo")["iot"] | changed, file="")
+
+
+USERS_OF_OSLO = broker_users(iot(), user)
+
+
+def grants(name: str) -> set[str]:
+    [block] = [block for block in acl(USERS_OF_OSLO).split("\n\n") if block.startswith(f"user {name}\n")]
+    return {line.removeprefix("topic ") for line in block.splitlines()[1:]}
 
 
 def telegraf() -> dict[str, Any]:
-    files = telegraf_files(SENSORS, user("telegraf"), 'pass"word\\', AUTHORITY)
+    files = telegraf_files(iot(), user("telegraf"), 'pass"word\\', AUTHORITY)
     return tomllib.loads(files["telegraf.conf"])
+
+
+def mosquitto(plain: IPv4Address | None = None) -> dict[str, str]:
+    ports = containers.broker_ports(ADDRESSES, plain)
+    return mosquitto_files(USERS_OF_OSLO, AUTHORITY, SERVER, ports=ports, queued_messages=iot().queued_messages)
 
 
 def test_the_collector_acknowledges_a_reading_when_it_is_stored() -> None:
     [broker] = telegraf()["inputs"]["mqtt_consumer"]
     assert (broker["qos"], broker["persistent_session"]) == (1, True)
     assert broker["servers"] == ["ssl://mosquitto:8883"]
-    assert broker["max_undelivered_messages"] == MAX_INFLIGHT
-    assert telegraf()["agent"]["metric_batch_size"] <= MAX_INFLIGHT
 
 
-def test_a_reading_has_its_own_time_and_tags() -> None:
-    [broker] = telegraf()["inputs"]["mqtt_consumer"]
-    assert broker["topic_parsing"] == [{"topic": "sensors/+/+", "tags": "_/sensor/quantity"}]
-    [reading] = broker["json_v2"]
-    assert reading["field"] == [
-        {"path": "value", "type": "float"},
-        {"path": "time", "type": "int", "optional": True},
-    ]
-
-
-@pytest.mark.parametrize(
-    ("fields", "time"), [({"value": 7.5, "time": 1_700_000_000_123}, 1_700_000_000_123_000_000), ({"value": 7.5}, 1)]
-)
-def test_a_readings_time_is_its_own_in_nanoseconds_or_that_of_its_arrival(fields: dict[str, Any], time: int) -> None:
-    """Starlark of this kind is Python."""
-    [processor] = telegraf()["processors"]["starlark"]
-    program: dict[str, Any] = {}
-    exec(processor["source"], program)  # noqa: S102  our own text
-    metric = program["apply"](SimpleNamespace(fields=dict(fields), time=1))
-    assert (metric.fields, metric.time) == ({"value": 7.5}, time)
+def test_nothing_waits_for_a_batch_that_the_broker_never_sends() -> None:
+    agent, [broker] = telegraf()["agent"], telegraf()["inputs"]["mqtt_consumer"]
+    assert agent["metric_batch_size"] <= broker["max_undelivered_messages"] <= MAX_INFLIGHT
+    assert agent["metric_buffer_limit"] >= broker["max_undelivered_messages"]
+    assert f"max_inflight_messages {MAX_INFLIGHT}" in mosquitto()["mosquitto.conf"].splitlines()
 
 
 def test_passwords_are_quoted_as_toml_wants() -> None:
@@ -68,42 +69,52 @@ def test_passwords_are_quoted_as_toml_wants() -> None:
     assert telegraf()["inputs"]["mqtt_consumer"][0]["password"] == "telegraf's password"
 
 
-def test_the_collector_knows_each_sensors_pen() -> None:
-    files = telegraf_files(SENSORS, user("telegraf"), "", AUTHORITY)
-    assert json.loads(files["pens.json"]) == {"pen1-temp": {"pen": "pen-1"}, "pen2-oxygen": {"pen": "pen-2"}}
-    assert telegraf()["processors"]["lookup"][0]["key"] == '{{.Tag "sensor"}}'
+def test_a_sensor_and_a_gateway_write_their_own_readings_and_read_none() -> None:
+    assert grants("pen1-temp") == {"write sensors/pen1-temp/+"}
+    assert grants("gateway-pen2") == {"write sensors/pen2-temp/+", "write sensors/pen2-oxygen/+"}
 
 
-def test_a_sensor_writes_its_own_readings_and_reads_none() -> None:
-    assert acl(USERS) == (
-        "user telegraf\ntopic read sensors/+/+\n"
-        "\n"
-        "user health\ntopic read $SYS/broker/uptime\n"
-        "\n"
-        "user pen1-temp\ntopic write sensors/pen1-temp/+\n"
-        "\n"
-        "user pen2-oxygen\ntopic write sensors/pen2-oxygen/+\n"
-    )
+def test_no_device_can_have_a_services_name() -> None:
+    names = [user.user.name for user in USERS_OF_OSLO]
+    assert len(set(names)) == len(names)
+    for name in SERVICES:
+        sensors = [*section("oslo")["iot"]["sensors"], {"id": name, "pen": "pen-1", "quantities": ["temperature"]}]
+        with pytest.raises(ConfigError, match="is a service's own name at the broker; give the device another"):
+            iot(sensors=sensors)
 
 
 def test_each_listener_of_the_broker_is_tls_and_there_is_no_other() -> None:
-    main, *listeners = mosquitto_files(USERS, AUTHORITY, SERVER, [8883, 8884])["mosquitto.conf"].split("\nlistener ")
+    main, *listeners = mosquitto()["mosquitto.conf"].split("\nlistener ")
     assert [listener.splitlines()[0] for listener in listeners] == ["8883", "8884"]
     for listener in listeners:
         assert "keyfile /mosquitto/config/server.key" in listener.splitlines()
+        assert "use_username_as_clientid true" in listener.splitlines()
     assert "allow_anonymous false" in main.splitlines()
     assert not [line for line in main.splitlines() if line.startswith(("listener", "port"))]
 
 
+def test_plain_mqtt_is_where_the_site_asks_for_it_and_asks_for_a_password_too() -> None:
+    *_, last = mosquitto(plain=ADDRESSES[1])["mosquitto.conf"].split("\nlistener ")
+    assert last.splitlines() == ["1883", "use_username_as_clientid true"]
+    assert [port for port in containers.broker_ports(ADDRESSES, ADDRESSES[1]) if port.external == 1883] == [
+        Port(address=ADDRESSES[1], external=1883, internal=1883)
+    ]
+
+
+def test_the_queue_holds_six_hours_of_all_sensors() -> None:
+    assert "max_queued_messages 100000" in mosquitto()["mosquitto.conf"].splitlines()
+    sensors = [sensor | {"everySeconds": 1} for sensor in section("oslo")["iot"]["sensors"]]
+    busy = iot(sensors=sensors)
+    assert busy.queued_messages == 10 * 6 * 3600
+
+
 def test_everyone_who_may_log_in_has_a_line_and_no_password_is_in_it() -> None:
-    files = mosquitto_files(USERS, AUTHORITY, SERVER, [8883])
-    assert files["passwords"] == (
-        "pen1-temp:$pen1-temp$hash\npen2-oxygen:$pen2-oxygen$hash\ntelegraf:$telegraf$hash\nhealth:$health$hash\n"
-    )
+    lines = mosquitto()["passwords"].splitlines()
+    assert lines == [f"{user.user.name}:{user.user.password_hash}" for user in USERS_OF_OSLO]
 
 
 def test_the_broker_has_its_own_key_and_never_the_authoritys() -> None:
-    files = mosquitto_files(USERS, AUTHORITY, SERVER, [8883])
+    files = mosquitto()
     assert (files["server.key"], files["ca.crt"]) == ("KEY", "CA")
     assert not [name for name, text in files.items() if "CA KEY" in text]
 
@@ -113,15 +124,52 @@ def test_the_database_asks_for_a_password_and_loses_nothing_it_acknowledged() ->
     assert settings["http"]["auth-enabled"] is True
     assert settings["data"]["wal-fsync-delay"] == "0s"
     assert settings["reporting-disabled"] is True
+    assert settings["bind-address"].startswith("127.0.0.1:")
+
+
+def test_the_databases_cache_fits_its_container() -> None:
+    settings = tomllib.loads(INFLUXDB_CONF)["data"]
+    cache, snapshot = (
+        int(settings[key].removesuffix("m")) for key in ("cache-max-memory-size", "cache-snapshot-memory-size")
+    )
+    assert snapshot < cache < influxdb("x").memory_mib / 4
 
 
 def test_each_service_has_a_user_of_its_own() -> None:
-    digest = "x@sha256:" + 64 * "0"
-    images = Images(mosquitto=digest, telegraf=digest, influxdb=digest)
+    images = Images.parse(section("oslo")["iot"]["images"], file="")
     services = [
-        containers.mosquitto(images, [IPv4Address("10.20.0.12")]),
+        containers.mosquitto(images, []),
         influxdb(images.influxdb),
         containers.telegraf(images),
     ]
     assert len({service.user for service in services}) == len(services)
     assert all(service.user > 0 for service in services)
+
+
+def test_a_mirror_has_the_same_images_under_the_same_digests() -> None:
+    digest = "@sha256:" + 64 * "0"
+    images = {name: f"docker.io/library/{name}{digest}" for name in ("mosquitto", "telegraf")}
+    images["influxdb"] = f"influxdb{digest}"
+    mirrored = Images.parse(images | {"mirror": "mirror.example.com:5000/farm"}, file="")
+    assert mirrored.pulled("telegraf") == f"mirror.example.com:5000/farm/library/telegraf{digest}"
+    assert mirrored.pulled("influxdb") == f"mirror.example.com:5000/farm/influxdb{digest}"
+    assert Images.parse(images, file="").pulled("telegraf") == images["telegraf"]
+
+
+def test_a_canary_is_told_what_the_container_is_and_none_of_its_data() -> None:
+    service = containers.mosquitto(site_section("oslo").iot.images, [])  # type: ignore[union-attr]
+    [program, told] = canary_files(service)
+    assert program.path == "/usr/local/lib/fjord-edge/canary"
+    asked = json.loads(told.contents)
+    assert asked["files"] == service.configuration_directory
+    assert "/srv/fjord-edge" not in told.contents
+
+
+@pytest.mark.parametrize("service", ["mosquitto", "telegraf"])
+def test_a_service_lives_in_a_slice_that_bounds_its_processes(service: str) -> None:
+    of = getattr(containers, service)
+    images = site_section("oslo").iot.images  # type: ignore[union-attr]
+    made = of(images, []) if service == "mosquitto" else of(images)
+    [file] = [file for file in made.files({}) if file.path.endswith(".slice")]
+    assert file.path == f"/etc/systemd/system/{made.slice}"
+    assert "TasksMax=256" in file.contents.splitlines()

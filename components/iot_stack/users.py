@@ -1,0 +1,41 @@
+"""Who may log in at the broker, and what each may read and write there."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from config.derive import MqttUser
+from config.iot import Iot
+
+READ, WRITE = "read", "write"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BrokerUser:
+    """A user and the topics that are granted: mosquitto.conf(5)'s acl_file, access and pattern."""
+
+    user: MqttUser
+    grants: Sequence[tuple[str, str]]
+
+
+_SERVICES: Mapping[str, Sequence[tuple[str, str]]] = {
+    "telegraf": [(READ, "sensors/+/+")],
+    "health": [(READ, "$SYS/broker/uptime")],
+}
+
+
+def broker_users(iot: Iot, derived: Callable[[str], MqttUser]) -> list[BrokerUser]:
+    """The devices, each of which writes its own readings and reads nothing, then the services.
+
+    Args:
+        iot: the site's section.
+        derived: gives a user's password.
+    """
+    devices: dict[str, Sequence[str]] = {sensor.id: [sensor.id] for sensor in iot.sensors}
+    spoken_for = devices | iot.gateways
+    return [
+        *(
+            BrokerUser(user=derived(name), grants=[(WRITE, f"sensors/{sensor}/+") for sensor in sensors])
+            for name, sensors in spoken_for.items()
+        ),
+        *(BrokerUser(user=derived(name), grants=grants) for name, grants in _SERVICES.items()),
+    ]
