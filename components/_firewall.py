@@ -53,9 +53,12 @@ _SENDERS = [
 
 def flood_limit(ports: Sequence[int]) -> list[str]:
     """What keeps one device's flood from the others; counted."""
-    listed = ", ".join(map(str, ports))
-    limit = f"limit rate over {_DEVICE_RATE} burst {_DEVICE_BURST}"
-    return [f"ct original proto-dst {{ {listed} }} add @senders {{ ip saddr {limit} }} counter drop"] if ports else []
+    if not ports:
+        return []
+    to_broker = f"meta l4proto tcp ct original proto-dst {{ {', '.join(map(str, ports))} }}"
+    return [
+        f"{to_broker} add @senders {{ ip saddr limit rate over {_DEVICE_RATE} burst {_DEVICE_BURST} }} counter drop"
+    ]
 
 
 def mesh_forward(inbound: Inbound) -> list[str]:

@@ -1,4 +1,4 @@
-"""Drills: what a power cut costs. Acknowledged, stored, missing: a difference of two sets of numbers."""
+"""Drills: what a power cut costs. Acknowledged, stored, missing: a difference of two sets of times."""
 
 import contextlib
 import json
@@ -35,10 +35,7 @@ STORED_SECONDS = 60
 #: When so long nothing more is stored, nothing more comes.
 QUIET_SECONDS = 10
 
-#: Each cut counts from a number of its own.
-APART = 1_000_000
-
-SENSOR, QUANTITY = "pen2-temp", "drill"
+SENSOR, QUANTITY = "pen2-temp", "temperature"
 
 
 @dataclass(frozen=True)
@@ -70,34 +67,33 @@ def power_cuts(stack: Stack, count: int, *, cut: Callable[[str], None] = kill_qe
     Raises:
         LabError: it does not come back.
     """
-    begin = int(time.time()) * 1000
-    for number in range(count):
-        yield _power_cut(stack, cut, first=begin + number * APART)
+    for _ in range(count):
+        yield _power_cut(stack, cut)
 
 
-def _power_cut(stack: Stack, cut: Callable[[str], None], *, first: int) -> Cut:
-    with _generator(stack, first) as log:
+def _power_cut(stack: Stack, cut: Callable[[str], None]) -> Cut:
+    with _generator(stack) as log:
         time.sleep(random.uniform(*LOAD_SECONDS))  # noqa: S311  a drill, not a secret
         moment, begun = time.time_ns() // 1_000_000, time.monotonic()
         cut(stack.name)
-    acknowledged = {int(number): int(at) for number, _, at in map(str.split, log.read_text().splitlines())}
+    acknowledged = {int(stamp): int(at) for stamp, at in map(str.split, log.read_text().splitlines())}
     _wait(lambda: healthy(stack), BACK_SECONDS)
     back = time.monotonic() - begun
-    missing = _missing(stack, set(acknowledged), first)
+    missing = _missing(stack, set(acknowledged))
     return Cut(
         acknowledged=len(acknowledged),
         missing=len(missing),
-        age=max((moment - acknowledged[number] for number in missing), default=0) / 1000,
+        age=max((moment - acknowledged[stamp] for stamp in missing), default=0) / 1000,
         back=back,
     )
 
 
 @contextlib.contextmanager
-def _generator(stack: Stack, first: int) -> Iterator[Path]:
+def _generator(stack: Stack) -> Iterator[Path]:
     """A sensor that publishes until the block ends; the log of what was acknowledged lies outside the guest."""
     folder = STATE / "drill"
     folder.mkdir(exist_ok=True, mode=0o700)
-    authority, settings, log = folder / "ca.crt", folder / "settings.json", folder / f"{first}.log"
+    authority, settings, log = folder / "ca.crt", folder / "settings.json", folder / f"{time.time_ns()}.log"
     authority.write_text(stack.outputs["certificateAuthority"])
     user = derive.mqtt_user(stack.seed, stack.name, SENSOR, stack.site.epochs.passwords)
     settings.touch(mode=0o600)
@@ -112,7 +108,6 @@ def _generator(stack: Stack, first: int) -> Iterator[Path]:
                 "topic": f"sensors/{SENSOR}/{QUANTITY}",
                 "log": str(log),
                 "rate": RATE,
-                "first": first,
             }
         )
     )
@@ -124,20 +119,20 @@ def _generator(stack: Stack, first: int) -> Iterator[Path]:
             running.kill()
 
 
-def _missing(stack: Stack, numbers: set[int], first: int) -> set[int]:
+def _missing(stack: Stack, times: set[int]) -> set[int]:
     """What the database does not have once the collector has had its time."""
     deadline = quiet = time.monotonic() + STORED_SECONDS
     before: set[int] = set()
-    while (missing := numbers - _stored(stack, first)) and time.monotonic() < min(deadline, quiet):
+    while (missing := times - _stored(stack, min(times), max(times))) and time.monotonic() < min(deadline, quiet):
         if missing != before:
             before, quiet = missing, time.monotonic() + QUIET_SECONDS
         time.sleep(1)
     return missing
 
 
-def _stored(stack: Stack, first: int) -> set[int]:
-    where = f"quantity = '{QUANTITY}' AND value >= {first} AND value < {first + APART}"
-    return {int(row["value"]) for row in query(stack, f"SELECT value FROM reading WHERE {where}")}  # noqa: S608
+def _stored(stack: Stack, first: int, last: int) -> set[int]:
+    where = f"sensor = '{SENSOR}' AND quantity = '{QUANTITY}' AND time >= {first}ms AND time <= {last}ms"
+    return {int(row["time"]) for row in query(stack, f"SELECT value FROM reading WHERE {where}")}  # noqa: S608
 
 
 def _wait(holds: Callable[[], bool], seconds: float) -> None:

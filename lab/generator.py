@@ -1,6 +1,6 @@
-"""A sensor that publishes numbers until it is ended, and writes down, fsynced, each one that the broker acknowledged.
+"""A sensor that publishes until it is ended, and writes down, fsynced, each reading that the broker acknowledged.
 
-`python -m lab.generator SETTINGS`: a JSON file with host, port, authority, user, password, topic, log, first, rate.
+`python -m lab.generator SETTINGS`: a JSON file with host, port, authority, user, password, topic, log, rate.
 """
 
 import json
@@ -15,15 +15,17 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+#: Within every limit.
+VALUE = 8.5
+
 
 def main(settings: dict[str, Any]) -> None:
-    """Publish for ever; the log has a line a number: the number, the time it carries, the time of its PUBACK (ms)."""
-    sent: dict[int, tuple[int, int]] = {}
+    """Publish for ever, each reading with a time of its own; the log has a line each: that time, its PUBACK's (ms)."""
+    sent: dict[int, int] = {}
     log = os.open(settings["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def acknowledged(_: Client, __: object, mid: int, ___: ReasonCode, ____: Properties) -> None:
-        number, stamp = sent.pop(mid)
-        os.write(log, f"{number} {stamp} {_now()}\n".encode())
+        os.write(log, f"{sent.pop(mid)} {_now()}\n".encode())
         os.fsync(log)
 
     client = Client(CallbackAPIVersion.VERSION2, client_id=f"generator-{os.getpid()}", protocol=MQTTv311)
@@ -33,12 +35,11 @@ def main(settings: dict[str, Any]) -> None:
     client.reconnect_delay_set(1, 2)
     client.connect(settings["host"], settings["port"], keepalive=5)
     client.loop_start()
-    number = settings["first"]
+    stamp = 0
     while True:
-        stamp = _now()
-        message = client.publish(settings["topic"], json.dumps({"value": number, "time": stamp}), qos=1)
-        sent[message.mid] = (number, stamp)
-        number += 1
+        stamp = max(_now(), stamp + 1)
+        message = client.publish(settings["topic"], json.dumps({"value": VALUE, "time": stamp}), qos=1)
+        sent[message.mid] = stamp
         time.sleep(1 / settings["rate"])
 
 

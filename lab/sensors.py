@@ -60,16 +60,26 @@ def publish(stack: Stack, *readings: Reading) -> None:
 
 
 def mosquitto_pub(
-    stack: Stack, sensor: str | None, topic: str, payload: str, *, address: IPv4Address | None = None
+    stack: Stack,
+    sensor: str | None,
+    topic: str,
+    payload: str | None,
+    *words: str,
+    stdin: str = "",
+    address: IPv4Address | None = None,
+    limit_seconds: int = 60,
 ) -> "subprocess.CompletedProcess[str]":
     """Run the standard client as a sensor, or as nobody; its password is in its own config file, on no command line.
 
-    It publishes to the node's own address, or to another of its addresses.
+    It publishes to the node's own address, or to another of its addresses; `words` are further ones of the client's,
+    with `-l` each line of `stdin` is a message. One that has not ended within the limit is ended.
     """
     host = str(address or stack.site.node.network.address.ip)
     return subprocess.run(
         hypervisor.operator_command(
             [
+                "timeout",
+                str(limit_seconds),
                 "env",
                 f"XDG_CONFIG_HOME={_client_config(stack, sensor)}",
                 "mosquitto_pub",
@@ -81,14 +91,13 @@ def mosquitto_pub(
                 "1",
                 "-t",
                 topic,
-                "-m",
-                payload,
+                *(["-m", payload] if payload is not None else []),
+                *words,
             ]
         ),
-        stdin=subprocess.DEVNULL,
+        input=stdin,
         capture_output=True,
         text=True,
-        timeout=60,
         check=False,
     )
 

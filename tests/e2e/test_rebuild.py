@@ -7,7 +7,7 @@ from lab.stacks import Stack
 from tests.e2e.waiting import eventually
 
 COUNT = "SELECT count(value) FROM reading"
-MORE_MEMORY_MIB = 2816
+MORE_MEMORY_MIB = 3328
 BOOT_ID = "cat /proc/sys/kernel/random/boot_id"
 
 
@@ -45,7 +45,7 @@ def test_more_memory_and_another_generation_make_another_vm_that_has_every_readi
         assert set(oslo.preview()) == {"same"}
         assert oslo.outputs["hostKey"] != first_key
         assert on_node(oslo, BOOT_ID) != first_boot
-        assert int(on_node(oslo, "awk '/MemTotal/ {print $2}' /proc/meminfo")) > 2560 * 1024
+        assert int(on_node(oslo, "awk '/MemTotal/ {print $2}' /proc/meminfo")) > 3072 * 1024
         assert eventually(lambda: count(oslo), 60) >= before
         assert_stored(oslo, kept)
 

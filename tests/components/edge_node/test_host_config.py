@@ -26,7 +26,7 @@ from tests.judges import judge
 from tests.sites import edited, section, site_section
 
 HEADQUARTERS, HEADQUARTERS6 = IPv4Address("10.100.0.1"), IPv6Address("fd5c:9a1e:27d4::1")
-OF_A_SITE = Inbound(tunnel_ports=[51820], administrators=[HEADQUARTERS, HEADQUARTERS6])
+OF_A_SITE = Inbound(tunnel_ports=[51820], administrators=[HEADQUARTERS, HEADQUARTERS6], device_ports=[8883, 1883])
 OF_THE_HUB = Inbound(tunnel_ports=[51820, 51821], published=[(HEADQUARTERS, 8086)])
 RULES = nftables(OF_A_SITE)
 
@@ -76,8 +76,17 @@ def test_the_sites_reach_what_headquarters_publishes_and_nothing_beside_it() -> 
 
 
 def test_nothing_new_is_forwarded_out_of_the_tunnel() -> None:
-    forward = rules(RULES.split("chain forward")[1])
+    _, *forward = rules(RULES.split("chain forward")[1])
     assert forward == ["ct state established,related accept", 'iifname { "wg0", "wg1" } drop']
+
+
+def test_one_devices_flood_is_dropped_before_anything_of_it_is_let_on() -> None:
+    flood, *_ = rules(RULES.split("chain forward")[1])
+    assert flood == (
+        "meta l4proto tcp ct original proto-dst { 8883, 1883 } "
+        "add @senders { ip saddr limit rate over 512 kbytes/second burst 1 mbytes } counter drop"
+    )
+    assert "@senders" not in nftables(OF_THE_HUB)
 
 
 def test_dockers_tables_stay() -> None:

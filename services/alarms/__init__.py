@@ -1,0 +1,1 @@
+"""Raises alarms, and tells people of them."""

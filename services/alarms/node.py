@@ -1,0 +1,92 @@
+"""How the node itself does: arithmetic on what is read of disks, broker, uplink and certificates."""
+
+import json
+from dataclasses import dataclass
+from datetime import date
+
+from services.alarms.settings import Settings
+
+#: An alarm of a disk is over when it is so many percent below the limit.
+DISK_HYSTERESIS = 2
+
+STORED = "$SYS/broker/store/messages/count"
+DROPPED = "$SYS/broker/publish/messages/dropped"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One respect: whether it is beyond its limit, whether it is well again, the value and the limit."""
+
+    kind: str
+    beyond: bool
+    over: bool
+    value: float | None
+    limit: float
+
+
+def disk(percents: list[float], limit: int) -> Finding:
+    """The fullest disk, percent."""
+    fullest = max(percents)
+    return Finding("disk", fullest >= limit, fullest < limit - DISK_HYSTERESIS, round(fullest, 1), limit)
+
+
+def certificates(settings: Settings, today: date) -> Finding:
+    """The one that ends first, days."""
+    days = [(date.fromisoformat(each.not_after) - today).days for each in settings.certificates]
+    left, limit = min(days, default=10**6), settings.certificate_days
+    return Finding("certificates", left < limit, left >= limit, left, limit)
+
+
+class Queue:
+    """What the broker says of its queue."""
+
+    def __init__(self, limit: int, now: int) -> None:
+        self._limit = limit
+        self._stored = 0
+        self._dropped: int | None = None
+        self._dropped_at: int | None = None
+        self._begun = now
+
+    def told(self, topic: str, payload: bytes, now: int) -> None:
+        """The broker's own figure; its count of dropped messages begins anew with each start."""
+        try:
+            number = int(payload)
+        except ValueError:
+            return
+        if topic == STORED:
+            self._stored = number
+        elif topic == DROPPED:
+            if self._dropped is not None and number > self._dropped:
+                self._dropped_at = now
+            self._dropped = number
+
+    def finding(self, now: int) -> Finding:
+        """Too many messages wait, or some were dropped in the last ten minutes."""
+        dropped = self._dropped_at is not None and now - self._dropped_at < 600_000
+        full = self._stored > self._limit
+        return Finding(
+            "queue", full or dropped, not dropped and self._stored < self._limit // 2, self._stored, self._limit
+        )
+
+
+class Uplink:
+    """What the uplink says of itself."""
+
+    def __init__(self, limit_seconds: int, now: int) -> None:
+        self._limit_ms = limit_seconds * 1000
+        self._contact = now
+
+    def told(self, payload: bytes, now: int) -> None:
+        """Its status; a will says only that it is gone."""
+        try:
+            contact = json.loads(payload).get("lastContact")
+        except (ValueError, AttributeError):
+            return
+        if isinstance(contact, int) and self._contact < contact <= now:
+            self._contact = contact
+
+    def finding(self, now: int) -> Finding:
+        """Seconds since headquarters accepted something, or since this service began to look."""
+        away = now - self._contact
+        limit = self._limit_ms
+        return Finding("uplink", away > limit, away <= limit, away // 1000, limit // 1000)
