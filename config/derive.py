@@ -61,6 +61,7 @@ class Purpose(StrEnum):
     INFLUXDB = "influxdb"
     BACKUP_SSH = "backup-ssh"
     BACKUP = "backup"
+    WEBHOOK = "webhook"
 
 
 _PER_USER = {Purpose.MQTT_USER, Purpose.MQTT_SALT, Purpose.INFLUXDB}
@@ -356,6 +357,11 @@ def influxdb_passwords(seed: Seed, former: Seed | None, site: str, user: str, ep
     """The password of this epoch, then those that may have been before it: of earlier epochs, and of a former seed."""
     seeds = [seed, *([former] if former else [])]
     return [influxdb_password(each, site, user, number) for each in seeds for number in range(epoch, 0, -1)]
+
+
+def webhook_key(seed: Seed, site: str, epoch: int) -> str:
+    """Derive the key with which a site signs what it posts to a webhook (HMAC-SHA256)."""
+    return _password(derive(seed, site, Purpose.WEBHOOK, epoch, PASSWORD_BYTES))
 
 
 def _hkdf(key_material: bytes, info: bytes, length: int) -> bytes:

@@ -213,6 +213,8 @@ class Images(Model):
     """Collector."""
     influxdb: str = IMAGES["influxdb"]
     """Local database."""
+    services: str = IMAGES["services"]
+    """Our own programs."""
     mirror: Mirror | None = None
     """A registry that has all of them under the same names and digests; they are pulled from there."""
 

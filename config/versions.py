@@ -7,6 +7,7 @@ IMAGES = {
     "mosquitto": "eclipse-mosquitto:2.1",
     "telegraf": "telegraf:1.37",
     "influxdb": "influxdb:1.8.10",
+    "services": "ghcr.io/fjord-edge/services:0.1.0",
 }
 
 #: The seed's section "Tuning the Host Network". Buffers in bytes (minimum, default, maximum), backlog in packets.

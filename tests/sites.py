@@ -34,7 +34,7 @@ def section(stack: str) -> Any:
     site = yaml.safe_load((CHECKOUT / f"Pulumi.{stack}.yaml").read_text())["config"][f"{PROJECT}:site"]
     site["node"]["hypervisor"]["knownHosts"] = "tests/known_hosts"
     if "iot" in site:
-        names = ("mosquitto", "telegraf", "influxdb")
+        names = ("mosquitto", "telegraf", "influxdb", "services")
         site["iot"]["images"] = {name: f"registry.example.com/{name}@{_DIGEST}" for name in names}
     if "summaries" in site:
         site["summaries"]["image"] = f"registry.example.com/influxdb@{_DIGEST}"

@@ -19,8 +19,9 @@ from components._influxdb import (
     influxdb,
     user_files,
 )
+from components._own import own_service
 from components._services import LOOPBACK
-from components.iot_stack import containers
+from components.iot_stack import containers, services
 from components.iot_stack.containers import hook_files
 from components.iot_stack.mosquitto import mosquitto_files
 from components.iot_stack.telegraf import DATABASE, telegraf_files, tunnel_files
@@ -47,7 +48,7 @@ class IoTStackArgs:
 
 
 class IoTStack(pulumi.ComponentResource):
-    """Broker, collector and database of one site.
+    """Broker, collector, database and alarms of one site.
 
     Attributes:
         endpoints: where sensors and people on the node reach them.
@@ -68,6 +69,7 @@ class IoTStack(pulumi.ComponentResource):
         broker, database = self._broker(authority), self._database()
         self._collector(authority, after=[broker, database])
         self._tunnel_figures(after=[database])
+        self._alarms(authority, after=[broker])
         self.certificate_authority = authority.certificate
         self.endpoints = {
             "mqtt": f"mqtts://{self._addresses[-1]}:{containers.MQTT_TLS_PORT}",
@@ -106,7 +108,7 @@ class IoTStack(pulumi.ComponentResource):
         lan = self._args.network.lan
         ports = containers.broker_ports(self._addresses, lan.address.ip if lan and iot.plain_mqtt else None)
         files = mosquitto_files(
-            broker_users(iot, self._mqtt_user),
+            broker_users(iot, self._site, self._mqtt_user),
             authority,
             server,
             ports=ports,
@@ -150,6 +152,19 @@ class IoTStack(pulumi.ComponentResource):
     def _tunnel_figures(self, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
         service = containers.tunnel_figures(self._args.iot.images)
         files = tunnel_files(self._influxdb_password("telegraf"))
+        return self._runner.run(service, service.files(files), depends_on=after)
+
+    def _alarms(self, authority: CertifiedKey, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
+        iot = self._args.iot
+        settings = services.alarm_settings(
+            iot,
+            self._site,
+            self._mqtt_user,
+            certificates={"mqtt": iot.certificates.not_after.isoformat()},
+            webhook_key=derive.webhook_key(self._args.seed, self._site, self._args.epochs.passwords),
+        )
+        service = own_service("alarms", iot.images.pulled("services"), memory_mib=64, cpu_shares=2048)
+        files = services.service_files(settings, authority)
         return self._runner.run(service, service.files(files), depends_on=after)
 
 

@@ -1,12 +1,12 @@
 """Who may log in at the broker, and what each may read and write there."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from config.derive import MqttUser
 from config.iot import Iot
 
-READ, WRITE = "read", "write"
+READ, WRITE, BOTH = "read", "write", "readwrite"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,17 +17,33 @@ class BrokerUser:
     grants: Sequence[tuple[str, str]]
 
 
-_SERVICES: Mapping[str, Sequence[tuple[str, str]]] = {
+_SERVICES: dict[str, Sequence[tuple[str, str]]] = {
     "telegraf": [(READ, "sensors/+/+")],
     "health": [(READ, "$SYS/broker/uptime")],
 }
 
 
-def broker_users(iot: Iot, derived: Callable[[str], MqttUser]) -> list[BrokerUser]:
+def _of_site(site: str) -> dict[str, Sequence[tuple[str, str]]]:
+    """The services whose topics have the site's name in them."""
+    return {
+        "alarms": [
+            (READ, "sensors/+/+"),
+            (BOTH, f"alerts/{site}/#"),
+            (READ, f"acknowledgements/{site}/#"),
+            (READ, "$SYS/broker/store/messages/count"),
+            (READ, "$SYS/broker/publish/messages/dropped"),
+            (READ, f"status/{site}/uplink"),
+            (BOTH, f"status/{site}/alarms"),
+        ],
+    }
+
+
+def broker_users(iot: Iot, site: str, derived: Callable[[str], MqttUser]) -> list[BrokerUser]:
     """The devices, each of which writes its own readings and reads nothing, then the services.
 
     Args:
         iot: the site's section.
+        site: its name.
         derived: gives a user's password.
     """
     devices: dict[str, Sequence[str]] = {sensor.id: [sensor.id] for sensor in iot.sensors}
@@ -37,5 +53,5 @@ def broker_users(iot: Iot, derived: Callable[[str], MqttUser]) -> list[BrokerUse
             BrokerUser(user=derived(name), grants=[(WRITE, f"sensors/{sensor}/+") for sensor in sensors])
             for name, sensors in spoken_for.items()
         ),
-        *(BrokerUser(user=derived(name), grants=grants) for name, grants in _SERVICES.items()),
+        *(BrokerUser(user=derived(name), grants=grants) for name, grants in (_SERVICES | _of_site(site)).items()),
     ]

@@ -41,6 +41,20 @@ def executable_layer(executable: Path, path: str, layer: Path) -> None:
         written.addfile(entry, io.BytesIO(content))
 
 
+def folder_layer(folder: Path, path: str, layer: Path) -> None:
+    """Write a layer of a folder's files at `path`, without times and compiled Python."""
+
+    def normalised(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
+        entry.uid = entry.gid = entry.mtime = 0
+        entry.uname = entry.gname = "root"
+        entry.mode = 0o755 if entry.isdir() or entry.mode & 0o100 else 0o644
+        return None if "__pycache__" in entry.name else entry
+
+    with tarfile.open(layer, "w", format=tarfile.GNU_FORMAT) as written:
+        for file in sorted(folder.rglob("*")):
+            written.add(file, f"{path}/{file.relative_to(folder)}", recursive=False, filter=normalised)
+
+
 def write_layout(folder: Path, layers: Sequence[Path], command: Sequence[str]) -> None:
     """Write an image of these layers, lowest first, to a new folder.
 

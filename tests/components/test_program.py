@@ -133,8 +133,8 @@ def test_headquarters_without_a_store_has_no_docker() -> None:
     assert not recording.of_type(SUMMARY_STORE)
 
 
-def test_a_site_has_four_containers() -> None:
-    names = {"oslo-mosquitto", "oslo-telegraf", "oslo-influxdb", "oslo-telegraf-mesh"}
+def test_a_site_has_five_containers() -> None:
+    names = {"oslo-mosquitto", "oslo-telegraf", "oslo-influxdb", "oslo-telegraf-mesh", "oslo-alarms"}
     assert set(committed("oslo").of_type(CONTAINER)) == names
 
 
@@ -540,14 +540,17 @@ def restarted(site: Any) -> set[str]:
     return {name for name, value in configs(after).items() if value != configs(before)[name]}
 
 
-def test_a_sensor_in_another_pen_restarts_the_collector_alone() -> None:
-    assert restarted(edited(section("oslo"), "iot", "sensors", 0, "pen", value="pen-2")) == {"telegraf"}
+def test_a_sensor_in_another_pen_restarts_collector_and_alarms() -> None:
+    assert restarted(edited(section("oslo"), "iot", "sensors", 0, "pen", value="pen-2")) == {
+        "telegraf",
+        "alarms",
+    }
 
 
-def test_a_new_sensor_restarts_broker_and_collector() -> None:
+def test_a_new_sensor_restarts_broker_collector_and_alarms() -> None:
     site = section("oslo")
     site["iot"]["sensors"].append({"id": "pen3-temp", "pen": "pen-1", "quantities": ["temperature"]})
-    assert restarted(site) == {"mosquitto", "telegraf"}
+    assert restarted(site) == {"mosquitto", "telegraf", "alarms"}
 
 
 def test_a_change_of_the_vm_alone_restarts_nothing() -> None:
@@ -559,7 +562,12 @@ def test_new_passwords_restart_their_readers() -> None:
         "mosquitto",
         "telegraf",
         "telegraf-mesh",
+        "alarms",
     }
+
+
+def test_another_limit_restarts_the_alarms_alone() -> None:
+    assert restarted(edited(section("oslo"), "iot", "quantities", "oxygen", "low", value=6)) == {"alarms"}
 
 
 def test_a_container_is_made_once_its_image_and_files_have_proved_themselves() -> None:

@@ -27,12 +27,13 @@ def mqtt_secrets(stack: str, iot: Iot) -> Mapping[str, list[str]]:
     authority = derive.certificate_authority(SEED, stack, 1, **life)
     server = derive.server_certificate(SEED, stack, 1, authority=authority, names=["any"], addresses=[], **life)
     sensors = [derive.mqtt_user(SEED, stack, sensor.id, 1) for sensor in iot.sensors]
-    services = [derive.mqtt_user(SEED, stack, name, 1) for name in ("telegraf", "health")]
+    services = [derive.mqtt_user(SEED, stack, name, 1) for name in ("telegraf", "health", "alarms")]
     return {
         "authority's key": key_lines(authority.private),
         "server's key": key_lines(server.private),
         "sensors' passwords": [user.password for user in sensors],
         "services' passwords": [user.password for user in services],
+        "webhook key": [derive.webhook_key(SEED, stack, 1)],
         "password hashes": [user.password_hash for user in [*sensors, *services]],
         "database passwords": [
             derive.influxdb_password(SEED, stack, user, 1) for user in ("admin", "telegraf", "reader")
@@ -133,7 +134,8 @@ def test_each_secret_reaches_its_readers() -> None:
         "authority's key": set(),
         "server's key": {"oslo-mosquitto-files"},
         "sensors' passwords": set(),
-        "services' passwords": {"oslo-mosquitto-files", "oslo-telegraf-files"},
+        "services' passwords": {"oslo-mosquitto-files", "oslo-telegraf-files", "oslo-alarms-files"},
+        "webhook key": {"oslo-alarms-files"},
         "password hashes": {"oslo-mosquitto-files"},
         "database passwords": {"oslo-influxdb-users", "oslo-telegraf-files", "oslo-telegraf-mesh-files"},
     }
@@ -149,7 +151,7 @@ def test_a_file_that_holds_a_secret_is_its_readers_alone(stack: str) -> None:
             if any(value in contents for value in values):
                 assert member.mode & 0o077 == 0, member.name
                 checked += 1
-    assert checked == {"hq": 2, "oslo": 7}[stack]
+    assert checked == {"hq": 2, "oslo": 8}[stack]
 
 
 def unpacked(inputs: Mapping[str, Any]) -> list[tuple[tarfile.TarInfo, str]]:
@@ -167,4 +169,4 @@ def test_no_container_has_a_secret_or_a_password_in_its_environment(stack: str) 
         for container in committed(stack).of_type("docker:index/container:Container").values()
         for entry in container.inputs.get("envs", [])
     }
-    assert names <= {"XDG_CONFIG_HOME"}
+    assert names <= {"XDG_CONFIG_HOME", "PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"}

@@ -450,6 +450,7 @@ GOLDEN_BYTES = {
     Purpose.BACKUP_SSH: "85fe73f81f94a11c42cdc4439ab3cf8f413878644fc4a7e6"
     "cb13efe3e284b3a39dfc6077d5f7f010920dd6233fd848dc",
     Purpose.BACKUP: "4c4240de697d2820cfaa0c6745cec87f964bdd8461fbff5f",
+    Purpose.WEBHOOK: "5de38c8ace7d7c4b50d22423c8e104503a6b96fbe55f76dd",
 }
 GOLDEN_USERS = {Purpose.MQTT_USER: "pen1-t1", Purpose.MQTT_SALT: "pen1-t1", Purpose.INFLUXDB: "telegraf"}
 

@@ -47,7 +47,7 @@ RULES: Mapping[str, Any] = {
 
 @pytest.mark.parametrize("rule", RULES)
 def test_every_container_keeps_the_rule(running: Running, rule: str) -> None:
-    assert len(running) == 5
+    assert len(running) == 6
     assert [container["Name"] for _, container in running if not RULES[rule](container)] == []
 
 

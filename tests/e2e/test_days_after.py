@@ -48,7 +48,7 @@ def healthy(stack: Stack) -> bool:
 
 
 #: What runs on oslo.
-CONTAINERS = 4
+CONTAINERS = 5
 
 KEPT = "/srv/fjord-edge/kept"
 

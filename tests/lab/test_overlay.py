@@ -25,6 +25,7 @@ VALUES = {
     "mosquitto": f"registry.lab:5000/mosquitto{DIGEST}",
     "telegraf": f"registry.lab:5000/telegraf{DIGEST}",
     "influxdb": f"registry.lab:5000/influxdb{DIGEST}",
+    "services": f"registry.lab:5000/services{DIGEST}",
 }
 
 EVERYWHERE = {
@@ -40,7 +41,7 @@ EVERYWHERE = {
 }
 AT_A_SITE = {
     "backup.hostKey": "ssh-ed25519 AAAA",
-    **{f"iot.images.{name}": VALUES[name] for name in ("mosquitto", "telegraf", "influxdb")},
+    **{f"iot.images.{name}": VALUES[name] for name in ("mosquitto", "telegraf", "influxdb", "services")},
 }
 
 
@@ -128,4 +129,5 @@ def test_in_production_registries_are_the_public_ones() -> None:
         "mosquitto": "eclipse-mosquitto:2.1",
         "telegraf": "telegraf:1.37",
         "influxdb": "influxdb:1.8.10",
+        "services": "ghcr.io/fjord-edge/services:0.1.0",
     }

@@ -9,9 +9,11 @@ import pytest
 
 from components._canary import canary_files
 from components._influxdb import INFLUXDB_CONF, influxdb
+from components._own import USERS, own_service
 from components._services import Port
 from components.iot_stack import containers
 from components.iot_stack.mosquitto import MAX_INFLIGHT, acl, mosquitto_files
+from components.iot_stack.services import alarm_settings
 from components.iot_stack.telegraf import telegraf_files
 from components.iot_stack.users import broker_users
 from config.base import ConfigError
@@ -32,7 +34,7 @@ def iot(**changed: Any) -> Iot:
     return Iot.parse(section("oslo")["iot"] | changed, file="")
 
 
-USERS_OF_OSLO = broker_users(iot(), user)
+USERS_OF_OSLO = broker_users(iot(), "oslo", user)
 
 
 def grants(name: str) -> set[str]:
@@ -135,12 +137,34 @@ def test_the_databases_cache_fits_its_container() -> None:
     assert snapshot < cache < influxdb("x").memory_mib / 4
 
 
+def test_nobody_but_the_alarms_raises_one() -> None:
+    writing = {user.user.name: [t for access, t in user.grants if access != "read"] for user in USERS_OF_OSLO}
+    assert [name for name, topics in writing.items() if "alerts/oslo/#" in topics] == ["alarms"]
+    devices = {name: topics for name, topics in writing.items() if name not in SERVICES}
+    assert all(topic.startswith("sensors/") for topics in devices.values() for topic in topics)
+
+
+def test_a_sensors_own_limit_takes_the_place_of_its_quantitys() -> None:
+    settings = alarm_settings(iot(), "oslo", user, certificates={}, webhook_key="")
+    lows = {rule.sensor: rule.low for rule in settings.rules if rule.quantity == "oxygen"}
+    assert lows == {"pen1-oxygen": 7, "pen2-oxygen": 6.5}
+    assert not [rule for rule in settings.rules if rule.quantity == "humidity"]
+
+
+def test_a_sensor_that_sends_seldom_may_miss_three_readings_before_it_is_silent() -> None:
+    sensors = section("oslo")["iot"]["sensors"]
+    sensors[0]["everySeconds"] = 600
+    settings = alarm_settings(iot(sensors=sensors), "oslo", user, certificates={}, webhook_key="")
+    assert [sensor.silent_seconds for sensor in settings.sensors][:2] == [1800, 120]
+
+
 def test_each_service_has_a_user_of_its_own() -> None:
     images = Images.parse(section("oslo")["iot"]["images"], file="")
     services = [
         containers.mosquitto(images, []),
         influxdb(images.influxdb),
         containers.telegraf(images),
+        *(own_service(name, images.services, memory_mib=64, cpu_shares=256) for name in USERS),
     ]
     assert len({service.user for service in services}) == len(services)
     assert all(service.user > 0 for service in services)

@@ -1,0 +1,26 @@
+"""The container of one of our own programs, `services/<name>`."""
+
+from components._services import HealthCheck, Service
+from services._health import HEALTH_PORT
+
+#: Users that exist in no image.
+USERS = {"alarms": 8201}
+
+#: Where the programs lie in their image.
+FOLDER = "/opt/fjord-edge"
+
+
+def own_service(name: str, image: str, *, memory_mib: int, cpu_shares: int) -> Service:
+    """One of our own programs: `services/<name>`."""
+    return Service(
+        name=name,
+        image=image,
+        user=USERS[name],
+        command=["/usr/bin/python3", "-m", f"services.{name}", f"/etc/{name}/settings.json"],
+        memory_mib=memory_mib,
+        cpu_shares=cpu_shares,
+        health_check=HealthCheck(command=["curl", "-fsS", f"http://127.0.0.1:{HEALTH_PORT}"], start_period="30s"),
+        configuration=f"/etc/{name}",
+        data=f"/var/lib/{name}",
+        environment=[f"PYTHONPATH={FOLDER}", "PYTHONUNBUFFERED=1", "PYTHONDONTWRITEBYTECODE=1"],
+    )

@@ -1,0 +1,88 @@
+"""What our own programs on the node are told: their settings, of the site's section."""
+
+from collections.abc import Callable
+
+from components.iot_stack.containers import MQTT_TLS_PORT
+from config.derive import CertifiedKey, MqttUser
+from config.iot import Iot
+from services import _settings
+from services._settings import Broker
+from services.alarms import settings as alarms
+
+#: A device that sends seldom is silent after so many readings that did not come.
+_MISSED = 3
+
+
+def broker(service: str, user: MqttUser) -> Broker:
+    """The site's broker, as a container beside it reaches it."""
+    return Broker(
+        host="mosquitto",
+        port=MQTT_TLS_PORT,
+        authority=f"/etc/{service}/ca.crt",
+        user=user.name,
+        password=user.password,
+    )
+
+
+def service_files(settings: object, authority: CertifiedKey) -> dict[str, str]:
+    """A program's files by name."""
+    return {"settings.json": _settings.render(settings), "ca.crt": authority.certificate}
+
+
+def alarm_settings(
+    iot: Iot, site: str, mqtt: Callable[[str], MqttUser], *, certificates: dict[str, str], webhook_key: str
+) -> alarms.Settings:
+    """What the alarms are raised by.
+
+    Args:
+        iot: the site's section.
+        site: its name.
+        mqtt: gives a broker user.
+        certificates: last days by name, ISO.
+        webhook_key: what is posted is signed with it.
+    """
+    asked = iot.alarms
+    return alarms.Settings(
+        site=site,
+        broker=broker("alarms", mqtt("alarms")),
+        sensors=tuple(
+            alarms.Sensor(
+                id=sensor.id,
+                pen=sensor.pen,
+                silent_seconds=max(asked.silent_seconds, _MISSED * sensor.every_seconds),
+                quantities=sensor.quantities,
+            )
+            for sensor in iot.sensors
+        ),
+        rules=tuple(_rules(iot)),
+        retention_days=iot.storage.retention_days,
+        repeat_seconds=asked.repeat_seconds,
+        disk_percent=asked.disk_percent,
+        queue_messages=asked.queue_messages,
+        uplink_seconds=asked.uplink_minutes * 60,
+        certificates=tuple(
+            alarms.Certificate(name=name, not_after=not_after) for name, not_after in certificates.items()
+        ),
+        certificate_days=asked.certificate_days,
+        webhook=asked.webhook,
+        webhook_key=webhook_key,
+    )
+
+
+def _rules(iot: Iot) -> list[alarms.Rule]:
+    return [
+        alarms.Rule(
+            sensor=sensor.id,
+            pen=sensor.pen,
+            quantity=name,
+            unit=quantity.unit,
+            low=limits.low,
+            high=limits.high,
+            hysteresis=quantity.hysteresis,
+            for_seconds=quantity.for_seconds,
+        )
+        for sensor in iot.sensors
+        for name in sensor.quantities
+        for quantity, limits in [(iot.quantities[name], iot.limits(sensor, name))]
+        if limits.low is not None or limits.high is not None
+    ]
