@@ -63,7 +63,11 @@ class Runner:
         guest = self.guest
         resource = f"{self.site}-{service.name}"
         image = pulumi_docker.RemoteImage(
-            f"{resource}-image", name=service.image, keep_locally=True, opts=guest.options(self.parent)
+            f"{resource}-image",
+            name=service.image,
+            keep_locally=True,
+            # Otherwise the provider would have the old container deleted before anything of the new one is known.
+            opts=guest.options(self.parent, delete_before_replace=False),
         )
         configuration = guest.install(
             f"{resource}-files",

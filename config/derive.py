@@ -354,9 +354,13 @@ def influxdb_password(seed: Seed, site: str, user: str, epoch: int) -> str:
 
 
 def influxdb_passwords(seed: Seed, former: Seed | None, site: str, user: str, epoch: int) -> list[str]:
-    """The password of this epoch, then those that may have been before it: of earlier epochs, and of a former seed."""
+    """The password of this epoch, then those that may have been before it.
+
+    They are of earlier epochs, of the next one, where a change was taken back, and of a former seed.
+    """
+    epochs = [*range(epoch, 0, -1), epoch + 1]
     seeds = [seed, *([former] if former else [])]
-    return [influxdb_password(each, site, user, number) for each in seeds for number in range(epoch, 0, -1)]
+    return [influxdb_password(each, site, user, number) for each in seeds for number in epochs]
 
 
 def webhook_key(seed: Seed, site: str, epoch: int) -> str:

@@ -26,7 +26,7 @@ def session(
     site: str,
     service: str,
     topics: Sequence[str],
-    received: Callable[[str, bytes, bool], None],
+    received: Callable[[MQTTMessage], None],
     persistent: bool = False,
 ) -> Client:
     """Begin a session that comes back by itself after every loss; start it with `loop_start()`.
@@ -36,8 +36,9 @@ def session(
         site: the site's name.
         service: the service's name, which is the session's too.
         topics: what it subscribes to with QoS 1 at each connect, in this order.
-        received: called with topic, payload, and whether it was retained; never raises.
-        persistent: whether the broker keeps what comes in while the service is away.
+        received: called with each message; never raises.
+        persistent: whether the broker keeps what comes in while the service is away; the service then acknowledges each
+            message itself, by `client.ack`, once it needs it no more.
     """
 
     def connected(client: Client, _: object, __: ConnectFlags, code: ReasonCode, ___: Properties | None) -> None:
@@ -46,9 +47,10 @@ def session(
             tell(client, site, service)
 
     def arrived(_: Client, __: object, message: MQTTMessage) -> None:
-        received(message.topic, bytes(message.payload), message.retain)
+        received(message)
 
     client = Client(CallbackAPIVersion.VERSION2, service, clean_session=not persistent, protocol=MQTTv311)
+    client.manual_ack_set(persistent)
     client.on_connect = connected
     client.on_message = arrived
     client.username_pw_set(broker.user, broker.password)

@@ -74,7 +74,12 @@ class Limit(Watch):
 
 
 class Engine:
-    """All conditions of a site."""
+    """All conditions of a site.
+
+    Attributes:
+        rejected: messages that were no readings.
+        revision: grows with each condition that begins or ends, and each alarm that changes.
+    """
 
     def __init__(self, settings: Settings, now: int) -> None:
         self._settings = settings
@@ -95,6 +100,7 @@ class Engine:
         self._newest: dict[tuple[str, str], int] = {}
         self._before: dict[tuple[str, str], deque[tuple[int, float]]] = {}
         self.rejected = 0
+        self.revision = 0
 
     def _sides(self, rule: Rule) -> Iterator[Limit]:
         stem = f"{self._root}/{rule.pen}/{rule.sensor}-{rule.quantity}"
@@ -155,8 +161,10 @@ class Engine:
             if watch.over(reading.value):
                 changes += self._cleared(watch)
         elif not watch.beyond(reading.value):
+            self.revision += watch.since is not None
             watch.since = None
         elif watch.since is None:
+            self.revision += 1
             watch.since = time
             if watch.after_ms == 0:
                 changes += self._raised(watch, self._limit_alarm(watch, before, now), now)
@@ -193,6 +201,7 @@ class Engine:
         if watch is None or watch.alarm is None or watch.alarm.acknowledged is not None:
             return []
         watch.alarm = replace(watch.alarm, acknowledged=now)
+        self.revision += 1
         return [Change("acknowledged", topic, watch.alarm)]
 
     def tick(self, now: int) -> list[Change]:
@@ -223,10 +232,12 @@ class Engine:
 
     def _raised(self, watch: Watch, alarm: Alarm, now: int) -> list[Change]:
         watch.alarm, watch.told = alarm, now
+        self.revision += 1
         return [Change("raised", watch.topic, alarm)]
 
     def _cleared(self, watch: Watch) -> list[Change]:
         alarm, watch.alarm, watch.since = watch.alarm, None, None
+        self.revision += alarm is not None
         return [Change("cleared", watch.topic, alarm)] if alarm else []
 
     def snapshot(self) -> dict[str, Any]:

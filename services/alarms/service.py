@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
+from paho.mqtt.client import MQTTMessage
+
 from services._health import Health
 from services._mqtt import session, status_topic, tell
 from services._webhook import Webhook
@@ -27,8 +29,6 @@ RESTORE_MS, RESTORE_LIMIT_MS = 2_000, 15_000
 #: How often it says how it does, looks at the node, and remembers.
 STATUS_MS, NODE_MS, SNAPSHOT_MS = 10_000, 5_000, 5_000
 
-Message = tuple[str, bytes, bool]
-
 
 class Alarms:
     """All of the service but its clock."""
@@ -36,7 +36,7 @@ class Alarms:
     def __init__(self, settings: Settings, now: int) -> None:
         self._settings = settings
         self._data = Path(settings.data)
-        self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[MQTTMessage] = queue.SimpleQueue()
         self._engine = Engine(settings, now)
         kept = snapshot.load(self._data)
         if kept:
@@ -45,9 +45,11 @@ class Alarms:
         self._queue = node.Queue(settings.queue_messages, now)
         self._uplink = node.Uplink(settings.uplink_seconds, now)
         self._begun = now
+        self._done: list[MQTTMessage] = []
+        self._saved = self._engine.revision
         self._connected: int | None = None
         self._restoring = True
-        self._held: list[Message] = []
+        self._held: list[MQTTMessage] = []
         self._last = {"status": 0, "node": 0, "snapshot": 0}
         site = settings.site
         self._alerts, self._acknowledgements = f"alerts/{site}/", f"acknowledgements/{site}/"
@@ -64,7 +66,7 @@ class Alarms:
                 node.DROPPED,
                 "sensors/+/+",
             ],
-            received=lambda *message: self._inbox.put(message),
+            received=self._inbox.put,
             persistent=True,
         )
 
@@ -84,21 +86,35 @@ class Alarms:
         due = self._engine.next_due
         wait = 1000 if due is None else max(0, min(1000, due - now))
         try:
-            self._handle(self._inbox.get(timeout=wait / 1000))
+            self._take(self._inbox.get(timeout=wait / 1000))
             for _ in range(1000):
-                self._handle(self._inbox.get_nowait())
+                self._take(self._inbox.get_nowait())
         except queue.Empty:
             pass
         self._clock(_now())
+        self._acknowledge()
 
-    def _handle(self, message: Message) -> None:
-        topic, payload, retained = message
-        now = _now()
+    def _take(self, message: MQTTMessage) -> None:
+        if self._handle(message):
+            self._done.append(message)
+
+    def _acknowledge(self) -> None:
+        """Only now the broker may forget what was read: what it changed is remembered."""
+        if self._engine.revision != self._saved:
+            self._save()
+        for message in self._done:
+            self._client.ack(message.mid, message.qos)
+        self._done.clear()
+
+    def _handle(self, message: MQTTMessage) -> bool:
+        """Do what a message asks; false where it has to wait until the alarms of before are known."""
+        topic, payload, now = message.topic, bytes(message.payload), _now()
         if topic.startswith(self._alerts):
-            if retained and self._restoring and payload:
+            if message.retain and self._restoring and payload:
                 self._restore(topic, payload)
         elif self._restoring and topic not in self._statuses:
             self._held.append(message)
+            return False
         elif topic in self._statuses:
             if self._statuses[topic] == SERVICE:
                 self._connected = self._connected or now
@@ -111,6 +127,7 @@ class Alarms:
         else:
             _, sensor, quantity = topic.split("/")
             self._publish(self._engine.message(sensor, quantity, payload, now))
+        return True
 
     def _restore(self, topic: str, payload: bytes) -> None:
         try:
@@ -129,7 +146,7 @@ class Alarms:
             self._restoring = False
             held, self._held = self._held, []
             for message in held:
-                self._handle(message)
+                self._take(message)
         self._publish(self._engine.tick(now))
         if self._is_time("node", NODE_MS, now):
             for found in self._findings(now):
@@ -174,8 +191,6 @@ class Alarms:
                     "id": f"{change.topic}/{change.alarm.raised}/{change.event}/{now}",
                 }
             )
-        if changes:
-            self._save()
 
     def _tell(self) -> None:
         more = {
@@ -187,6 +202,7 @@ class Alarms:
         tell(self._client, self._settings.site, SERVICE, more)
 
     def _save(self) -> None:
+        self._saved = self._engine.revision
         try:
             snapshot.save(self._data, {"engine": self._engine.snapshot(), "outbox": self._webhook.pending})
         except OSError as error:

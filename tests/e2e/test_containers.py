@@ -35,7 +35,7 @@ RULES: Mapping[str, Any] = {
     "5.13 root read-only": lambda c: c["HostConfig"]["ReadonlyRootfs"] is True,
     "5.14 ports at one address": lambda c: all(
         binding["HostIp"] not in ("", "0.0.0.0", "::")  # noqa: S104
-        for bindings in c["HostConfig"]["PortBindings"].values()
+        for bindings in (c["HostConfig"]["PortBindings"] or {}).values()
         for binding in bindings
     ),
     "5.26 no new privileges": lambda c: "no-new-privileges:true" in c["HostConfig"]["SecurityOpt"],
@@ -97,7 +97,7 @@ def test_a_new_sensor_restarts_its_readers_alone_and_is_let_in(oslo: Stack) -> N
     ):
         oslo.up()
         after = containers(oslo)
-        assert {name for name in before if after[name] != before[name]} == {"mosquitto", "telegraf"}
+        assert {name for name in before if after[name] != before[name]} == {"mosquitto", "telegraf", "alarms"}
         reading = Reading("pen1-salt", "salinity", 34.5, now_ms())
         publish(oslo, reading)
         where = f"sensor = 'pen1-salt' AND time = {reading.time}ms"

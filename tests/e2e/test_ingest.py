@@ -28,7 +28,7 @@ def rejected(oslo: Stack, reason: str, since: int) -> list[dict[str, object]]:
     [
         ("garbage", "no JSON object"),
         ('{"value": NaN}', "no JSON object"),
-        ('{"value": 1e999}', "value is no number"),
+        ('{"value": 1e999}', "no JSON object"),
         ('{"value": "8.5"}', "value is no number"),
         ('{"value": true}', "value is no number"),
         ('{"value": 8.5, "time": "noon"}', "time is no number"),
@@ -121,6 +121,8 @@ def flooded(oslo: Stack) -> None:
         "sensors/bridge-climate/humidity",
         None,
         "-l",
+        "-q",
+        "0",
         stdin=line,
         address=lan.address.ip,
         limit_seconds=6,

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from components.iot_stack.telegraf import FUTURE_SECONDS, KEPT_BYTES, KEPT_REJECTED, readings_star
 from config.iot import Iot
+from services.alarms.readings import parse
 from tests.sites import section
 
 IOT = Iot.parse(section("oslo")["iot"], file="")
@@ -109,6 +110,23 @@ def test_a_flood_of_garbage_takes_eleven_points_a_minute_and_every_one_is_counte
     assert len(points) == min(number, KEPT_REJECTED + 1)
     assert max(points.values()) == number
     assert collector.receive("garbage", at=minute + 60_000).fields["count"] == 1
+
+
+VALUES: st.SearchStrategy[Any] = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3) | st.just([])
+)
+TIMES = VALUES | st.integers(NOW_MS - 401 * DAY_MS, NOW_MS + 1_000_000)
+
+
+@given(
+    st.text(max_size=5) | st.builds(json.dumps, st.fixed_dictionaries({}, optional={"value": VALUES, "time": TIMES}))
+)
+def test_alarms_and_collector_take_the_same_for_a_reading(payload: str) -> None:
+    stored = Collector().receive(payload)
+    seen = parse(payload.encode(), NOW_MS, IOT.storage.retention_days * DAY_MS)
+    assert (stored.name == "reading") == (seen is not None)
+    if seen:
+        assert (stored.fields["value"], stored.time) == (seen.value, seen.time * 1_000_000)
 
 
 def test_a_huge_payload_is_cut() -> None:

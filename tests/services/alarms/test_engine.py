@@ -225,6 +225,19 @@ def test_a_restart_forgets_no_alarm_and_raises_none_again() -> None:
     assert after.reads(7.0, after=1) == [("cleared", LOW)]
 
 
+def test_what_a_restart_must_not_forget_is_another_revision() -> None:
+    site = Site()
+    revisions = [site.engine.revision]
+    for value, seconds in ((5.0, 0), (5.0, 20), (9.0, 0)):
+        site.reads(value, after=1)
+        site.waits(seconds)
+        revisions.append(site.engine.revision)
+    assert revisions == sorted(set(revisions)), "it grew each time"
+    site.reads(9.0, after=1)
+    site.waits(1)
+    assert site.engine.revision == revisions[-1]
+
+
 def test_a_restart_begins_no_time_anew() -> None:
     site = Site()
     site.reads(5.0)
