@@ -241,10 +241,15 @@ class Engine:
         return [Change("cleared", watch.topic, alarm)] if alarm else []
 
     def snapshot(self) -> dict[str, Any]:
-        """What retained alarms do not tell: conditions that have begun, and when each sensor last spoke."""
+        """What retained alarms do not tell: conditions that have begun, with their readings, and who spoke when."""
         return {
             "since": {topic: watch.since for topic, watch in self._watches.items() if watch.since is not None},
             "newest": [[sensor, quantity, time] for (sensor, quantity), time in self._newest.items()],
+            "before": [
+                [sensor, quantity, list(self._before.get((sensor, quantity), ()))]
+                for (sensor, quantity), limits in self._limits.items()
+                if any(limit.since is not None for limit in limits)
+            ],
         }
 
     def resume(self, snapshot: Mapping[str, Any]) -> None:
@@ -256,3 +261,6 @@ class Engine:
         for sensor, quantity, time in snapshot["newest"]:
             if sensor in self._sensors:
                 self._newest[sensor, quantity] = int(time)
+        for sensor, quantity, readings in snapshot["before"]:
+            kept = ((int(time), float(value)) for time, value in readings)
+            self._before[sensor, quantity] = deque(kept, maxlen=BEFORE)

@@ -244,6 +244,8 @@ def test_a_restart_begins_no_time_anew() -> None:
     site.waits(15)
     after = restarted(site)
     assert after.waits(5) == [("raised", LOW)]
+    assert after.engine.raised[LOW].value == 5.0
+    assert after.engine.raised[LOW].before == ((NOW, 5.0),)
     assert restarted(Site()).waits(120) == [("raised", SILENT)]
 
 
