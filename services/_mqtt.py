@@ -25,7 +25,7 @@ def session(
     *,
     site: str,
     service: str,
-    topics: Sequence[str],
+    topics: Sequence[tuple[str, int]],
     received: Callable[[MQTTMessage], None],
     persistent: bool = False,
 ) -> Client:
@@ -35,7 +35,7 @@ def session(
         broker: where, and who.
         site: the site's name.
         service: the service's name, which is the session's too.
-        topics: what it subscribes to with QoS 1 at each connect, in this order.
+        topics: what it subscribes to at each connect, in this order, each with its QoS.
         received: called with each message; never raises.
         persistent: whether the broker keeps what comes in while the service is away; the service then acknowledges each
             message itself, by `client.ack`, once it needs it no more.
@@ -43,7 +43,7 @@ def session(
 
     def connected(client: Client, _: object, __: ConnectFlags, code: ReasonCode, ___: Properties | None) -> None:
         if not code.is_failure:
-            client.subscribe([(topic, 1) for topic in topics])
+            client.subscribe(list(topics))
             tell(client, site, service)
 
     def arrived(_: Client, __: object, message: MQTTMessage) -> None:

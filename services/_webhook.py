@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import http.client
 import json
 import threading
 import urllib.error
@@ -15,6 +16,16 @@ FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 1.0, 60.0
 
 #: What waits at most; the oldest repetition goes first, then the oldest.
 LIMIT = 1000
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """What is sent on elsewhere was not accepted: the redirected request would lose its body."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+_OPENER = urllib.request.build_opener(_NoRedirect)
 
 
 class Webhook:
@@ -73,7 +84,7 @@ class Webhook:
         headers = {"Content-Type": "application/json", "X-Fjord-Edge-Signature": f"sha256={signature}"}
         request = urllib.request.Request(str(self._address), body, headers)
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS):
+            with _OPENER.open(request, timeout=TIMEOUT_SECONDS):
                 return True
-        except (OSError, ValueError):
+        except (OSError, ValueError, http.client.HTTPException):
             return False

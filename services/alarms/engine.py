@@ -255,12 +255,12 @@ class Engine:
     def resume(self, snapshot: Mapping[str, Any]) -> None:
         """Go on from a snapshot; what it says of things that are no longer watched is left."""
         watches = self._watches
-        for topic, since in snapshot["since"].items():
+        for topic, since in snapshot.get("since", {}).items():
             if topic in watches:
                 watches[topic].since = int(since)
-        for sensor, quantity, time in snapshot["newest"]:
+        for sensor, quantity, time in snapshot.get("newest", ()):
             if sensor in self._sensors:
                 self._newest[sensor, quantity] = int(time)
-        for sensor, quantity, readings in snapshot["before"]:
+        for sensor, quantity, readings in snapshot.get("before", ()):
             kept = ((int(time), float(value)) for time, value in readings)
             self._before[sensor, quantity] = deque(kept, maxlen=BEFORE)

@@ -39,9 +39,8 @@ class Alarms:
         self._inbox: queue.SimpleQueue[MQTTMessage] = queue.SimpleQueue()
         self._engine = Engine(settings, now)
         kept = snapshot.load(self._data)
-        if kept:
-            self._engine.resume(kept["engine"])
-        self._webhook = Webhook(settings.webhook, settings.webhook_key, kept["outbox"] if kept else ())
+        self._engine.resume(kept["engine"])
+        self._webhook = Webhook(settings.webhook, settings.webhook_key, kept["outbox"])
         self._queue = node.Queue(settings.queue_messages, now)
         self._uplink = node.Uplink(settings.uplink_seconds, now)
         self._begun = now
@@ -58,13 +57,14 @@ class Alarms:
             settings.broker,
             site=site,
             service=SERVICE,
+            # With QoS 1 the alarms of before would wait behind a backlog of readings.
             topics=[
-                f"{self._alerts}#",
-                *self._statuses,
-                f"{self._acknowledgements}#",
-                node.STORED,
-                node.DROPPED,
-                "sensors/+/+",
+                (f"{self._alerts}#", 0),
+                *((topic, 0) for topic in self._statuses),
+                (f"{self._acknowledgements}#", 1),
+                (node.STORED, 0),
+                (node.DROPPED, 0),
+                ("sensors/+/+", 1),
             ],
             received=self._inbox.put,
             persistent=True,

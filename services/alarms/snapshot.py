@@ -9,11 +9,15 @@ from typing import Any
 NAME = "state.json"
 
 
-def load(folder: Path) -> dict[str, Any] | None:
+#: Of a service that starts for the first time.
+EMPTY: dict[str, Any] = {"engine": {}, "outbox": []}
+
+
+def load(folder: Path) -> dict[str, Any]:
     """Read it; what cannot be read is told, set aside and counted as none."""
     path = folder / NAME
     if not path.exists():
-        return None
+        return EMPTY
     try:
         content: dict[str, Any] = json.loads(path.read_text())
         missing = {"engine", "outbox"} - content.keys()
@@ -23,7 +27,7 @@ def load(folder: Path) -> dict[str, Any] | None:
         aside = path.with_suffix(".broken")
         path.replace(aside)
         print(f"{path} cannot be read; it is {aside} now, silent sensors are counted anew", file=sys.stderr)
-        return None
+        return EMPTY
     return content
 
 

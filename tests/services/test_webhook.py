@@ -18,6 +18,7 @@ class Receiver(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.refuse = 0
+        self.answer = b"HTTP/1.0 503 Busy\r\n\r\n"
         self.accepted: list[dict[str, Any]] = []
         self.signatures: list[tuple[str, bytes]] = []
         self.came = threading.Condition()
@@ -44,8 +45,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.server.accepted.append(json.loads(body))
                 self.server.signatures.append((self.headers["X-Fjord-Edge-Signature"], body))
             self.server.came.notify_all()
-        self.send_response(503 if refused else 204)
-        self.end_headers()
+        self.wfile.write(self.server.answer if refused else b"HTTP/1.0 204 Accepted\r\n\r\n")
 
     def log_message(self, *_: object) -> None:
         pass
@@ -71,8 +71,11 @@ def test_each_is_accepted_once_in_order_and_signed(receiver: Receiver) -> None:
         assert signature == "sha256=" + hmac.new(b"key", body, hashlib.sha256).hexdigest()
 
 
-def test_what_is_refused_is_told_again(receiver: Receiver) -> None:
-    receiver.refuse = 3
+@pytest.mark.parametrize(
+    "answer", [b"HTTP/1.0 503 Busy\r\n\r\n", b"HTTP/1.0 302 Found\r\nLocation: /other\r\n\r\n", b"", b"no HTTP\r\n\r\n"]
+)
+def test_what_is_not_accepted_is_told_again(receiver: Receiver, answer: bytes) -> None:
+    receiver.refuse, receiver.answer = 3, answer
     Webhook(receiver.address, "key").tell({"event": "raised", "id": 1})
     assert receiver.wait_for(1) == [{"event": "raised", "id": 1}]
 

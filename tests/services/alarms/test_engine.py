@@ -249,6 +249,13 @@ def test_a_restart_begins_no_time_anew() -> None:
     assert restarted(Site()).waits(120) == [("raised", SILENT)]
 
 
+def test_a_snapshot_of_an_older_release_is_no_obstacle() -> None:
+    engine = Engine(settings(), NOW)
+    engine.resume({})
+    engine.resume({"since": {SILENT: NOW - 60 * SECOND, "alerts/oslo/pen-1/gone-silent": 1}, "newest": []})
+    assert told(engine.tick(NOW + 60 * SECOND)) == [("raised", SILENT)]
+
+
 def test_an_alarm_of_what_is_watched_no_more_is_not_taken_up() -> None:
     assert Engine(settings(sensors=["o3"]), NOW).restore(LOW, Alarm(rule="low", since=1, raised=2)) is False
 

@@ -11,7 +11,7 @@ STATE = {"engine": {"since": {}, "newest": []}, "outbox": [{"event": "raised"}]}
 
 
 def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
-    assert snapshot.load(tmp_path) is None
+    assert snapshot.load(tmp_path) == snapshot.EMPTY
     snapshot.save(tmp_path, STATE)
     assert snapshot.load(tmp_path) == STATE
     assert [path.name for path in tmp_path.iterdir()] == [snapshot.NAME]
@@ -20,7 +20,7 @@ def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
 @pytest.mark.parametrize("broken", ["", "{", "[]", "{}", '{"engine": {}}'])
 def test_a_broken_one_is_set_aside_and_told(tmp_path: Path, broken: str, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / snapshot.NAME).write_text(broken)
-    assert snapshot.load(tmp_path) is None
+    assert snapshot.load(tmp_path) == snapshot.EMPTY
     assert (tmp_path / "state.broken").read_text() == broken
     assert "silent sensors are counted anew" in capsys.readouterr().err
 
