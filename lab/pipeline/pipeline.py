@@ -1,0 +1,342 @@
+"""Broker, collector and database as processes of this machine: each in its image's root folder, all in one network.
+
+The network has a loopback and nothing else. Everything lives in a PID namespace whose first process dies with this one:
+nothing is left but the folder, and that is the caller's.
+"""
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import quote
+
+from components._influxdb import INFLUXDB_PORT
+from components.iot_stack.telegraf import DATABASE
+from lab.console import LabError
+from lab.paths import CHECKOUT
+from lab.pipeline.generator import RECORD, Result, Settings
+from lab.pipeline.site import SUBSCRIBER, Kind, site
+from lab.services.images import images
+
+START_SECONDS = 30.0
+_HOLD = "ip link set lo up && echo ready && exec sleep infinity"
+_LISTENS, _ESTABLISHED = "0A", "01"
+
+#: A reading: its sensor's name, and its value, which is its own time.
+Readings = set[tuple[str, int]]
+
+
+class Load:
+    """A generator that runs."""
+
+    def __init__(self, process: "subprocess.Popen[str]", log: Path, sensors: list[str]) -> None:
+        self._process, self._log, self._sensors = process, log, sensors
+        assert process.stdout is not None  # noqa: S101
+        if process.stdout.readline() != "ready\n":
+            raise LabError("The generator did not connect", "See its error above.")
+
+    def acknowledged(self) -> Readings:
+        """What the broker has acknowledged until now."""
+        return {reading for reading, _ in self.sent()}
+
+    def sent(self) -> Iterator[tuple[tuple[str, int], float]]:
+        """The same, each with the moment in which it was sent (monotonic, s)."""
+        written = self._log.read_bytes()
+        whole = written[: len(written) // RECORD.size * RECORD.size]
+        for index, value, moment in RECORD.iter_unpack(whole):
+            yield (self._sensors[index], value), moment
+
+    def result(self) -> Result:
+        """What it did, once it has ended."""
+        assert self._process.stdout is not None  # noqa: S101
+        told = self._process.stdout.read()
+        if self._process.wait() != 0:
+            raise LabError("The generator failed", "See its error above.")
+        return Result(**json.loads(told))
+
+
+class Pipeline:
+    """The three programs of a site, of ours or of the seed's; `with` starts and ends them."""
+
+    def __init__(self, kind: Kind, folder: Path, sensors: int = 20) -> None:
+        self.kind, self.site = kind, site(kind, sensors)
+        self._folder = folder
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._loads: list[subprocess.Popen[str]] = []
+        self._holder: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            for name, image in images().items():
+                self._unpack(name, image)
+            self._hold()
+            for name in self.site.programs:
+                self.start(name)
+            self._wait(lambda: self._connections(_ESTABLISHED, self.site.port), "telegraf is not at the broker")
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._holder:
+            self._holder.kill()
+            self._holder.wait()
+        for process in [*self._processes.values(), *self._loads]:
+            process.wait()
+            if process.stdout:
+                process.stdout.close()
+        if self._holder and self._holder.stdout:
+            self._holder.stdout.close()
+
+    def start(self, name: str) -> None:
+        """Start a program; a server is waited for until it listens."""
+        program, root = self.site.programs[name], self._folder / name
+        path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+        with (self._folder / f"{name}.log").open("ab") as log:
+            self._processes[name] = subprocess.Popen(
+                self._inside("env", "-i", path, *program.environment, "chroot", f"--userspec={program.user}:{program.user}")
+                + [str(root), *program.command],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        if name == "mosquitto":
+            self._wait(lambda: self._connections(_LISTENS, self.site.port), "mosquitto does not listen")
+        elif name == "influxdb":
+            self._wait(self._database_answers, "influxdb does not answer")
+            self._apply_users()
+
+    def kill(self, name: str) -> None:
+        """SIGKILL, as from the kernel when memory is short."""
+        os.kill(self._pid(name), signal.SIGKILL)
+        self._processes[name].wait()
+
+    def query(self, statement: str) -> list[dict[str, Any]]:
+        """Ask the database; one dictionary a row, series tags included.
+
+        Raises:
+            LabError: it refused.
+        """
+        url = f"http://127.0.0.1:{INFLUXDB_PORT}/query?db={DATABASE}"
+        options = [f"url = {json.dumps(url)}", f"data-urlencode = {json.dumps('q=' + statement)}", "get"]
+        if self.site.reader:
+            options.append(f"user = {json.dumps(':'.join(self.site.reader))}")
+        done = subprocess.run(
+            self._inside("curl", "--silent", "--show-error", "--config", "-"),
+            input="\n".join(options), capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        if done.returncode != 0:
+            raise LabError(f"The database did not answer: {done.stderr.strip()}", "See its log.")
+        result = json.loads(done.stdout)["results"][0]
+        if "error" in result:
+            raise LabError(f"InfluxDB refused a query: {result['error']}", "Correct the statement.")
+        return [
+            dict(zip(series["columns"], row, strict=True)) | series.get("tags", {})
+            for series in result.get("series", [])
+            for row in series["values"]
+        ]
+
+    def stored(self) -> Readings:
+        """Every reading that can be queried."""
+        measurement, tag = self.site.series
+        rows = self.query(f"SELECT value FROM {measurement} GROUP BY {tag}")  # noqa: S608
+        return {(row[tag].removeprefix("sensors/").partition("/")[0], int(row["value"])) for row in rows}
+
+    def drained(self, wanted: Readings, quiet: float, limit: float) -> tuple[Readings, float]:
+        """Wait for these readings: what is missing when all are there, or nothing more came for `quiet` seconds.
+
+        Returns:
+            What is missing, and the moment in which the last one came (monotonic, s).
+        """
+        changed = begun = time.monotonic()
+        missing = wanted - self.stored()
+        while missing and time.monotonic() - changed < quiet and time.monotonic() - begun < limit:
+            time.sleep(0.2)
+            now = time.monotonic()
+            left = wanted - self.stored()
+            if len(left) < len(missing):
+                changed = now
+            missing = left
+        return missing, changed
+
+    @contextmanager
+    def load(self, sensors: slice, *, rate: float, seconds: float, tick: float = 0.01, measure: bool = False) -> Iterator[Load]:
+        """Publish as these of the site's sensors; the generator is ended with the block."""
+        everyone = [item for item in self.site.passwords.items() if item[0] != SUBSCRIBER]
+        chosen = everyone[sensors]
+        log = self._folder / f"load-{len(self._loads)}.log"
+        settings = Settings(
+            port=self.site.port,
+            authority=self.site.authority,
+            sensors=chosen,
+            rate=rate,
+            seconds=seconds,
+            log=str(log),
+            tick=tick,
+            measure=measure,
+            subscriber=self.site.passwords[SUBSCRIBER],
+        )
+        process = self._python("lab.pipeline.generator", asdict(settings))
+        try:
+            yield Load(process, log, [name for name, _ in chosen])
+        finally:
+            self._end(process)
+
+    @contextmanager
+    def probe(self, seconds: float) -> Iterator["subprocess.Popen[str]"]:
+        """Look for new readings all the time; each is a line, see `lab.pipeline.probe`."""
+        import base64
+
+        headers = {}
+        if self.site.reader:
+            headers["Authorization"] = f"Basic {base64.b64encode(':'.join(self.site.reader).encode()).decode()}"
+        wanted = {
+            "measurement": self.site.series[0],
+            "database": DATABASE,
+            "headers": headers,
+            "after": time.time_ns() // 1_000_000,
+            "seconds": seconds,
+        }
+        process = self._python("lab.pipeline.probe", wanted)
+        try:
+            yield process
+        finally:
+            self._end(process)
+
+    def memory_mib(self) -> Mapping[str, float]:
+        """The most memory that each program has had resident."""
+        found = {}
+        for name in self.site.programs:
+            lines = Path(f"/proc/{self._pid(name)}/status").read_text().splitlines()
+            [peak] = [line.split()[1] for line in lines if line.startswith("VmHWM:")]
+            found[name] = int(peak) / 1024
+        return found
+
+    def cpu_seconds(self) -> Mapping[str, float]:
+        """The processor time of each program since its start."""
+        ticks = os.sysconf("SC_CLK_TCK")
+        found = {}
+        for name in self.site.programs:
+            words = Path(f"/proc/{self._pid(name)}/stat").read_text().rpartition(")")[2].split()
+            found[name] = (int(words[11]) + int(words[12])) / ticks
+        return found
+
+    def _unpack(self, name: str, image: Path) -> None:
+        root = self._folder / name
+        root.mkdir(parents=True)
+
+        def blob(digest: str) -> Path:
+            return image / "blobs" / digest.replace(":", "/")
+
+        [entry] = json.loads((image / "index.json").read_text())["manifests"]
+        for layer in json.loads(blob(entry["digest"]).read_text())["layers"]:
+            with tarfile.open(blob(layer["digest"])) as tarball:
+                tarball.extractall(root, filter="tar")
+        program = self.site.programs[name]
+        (root / "etc" / "hosts").write_text("127.0.0.1 localhost mosquitto influxdb\n")
+        for path, text in program.files.items():
+            file = root / path.lstrip("/")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+            file.chmod(0o400)
+            os.chown(file, program.user, program.user)
+        if program.data:
+            data = root / program.data.lstrip("/")
+            data.mkdir(parents=True, exist_ok=True)
+            shutil.chown(data, program.user, program.user)
+        self._folder.chmod(0o711)
+
+    def _hold(self) -> None:
+        """Make the namespaces, with a first process that ends when this one does."""
+        self._holder = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", "unshare", "--net", "--pid", "--fork", "--kill-child", "sh", "-c", _HOLD],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert self._holder.stdout is not None  # noqa: S101
+        if self._holder.stdout.readline() != "ready\n":
+            raise LabError("The machine refuses new namespaces", "Run as root, in a virtual machine.")
+
+    def _inside(self, *words: str) -> list[str]:
+        return ["nsenter", "--net", "--pid", f"--target={self._first()}", "--", *words]
+
+    def _first(self) -> int:
+        assert self._holder is not None  # noqa: S101
+        return _child(self._holder.pid)
+
+    def _pid(self, name: str) -> int:
+        return _child(self._processes[name].pid)
+
+    def _python(self, module: str, settings: Mapping[str, Any]) -> "subprocess.Popen[str]":
+        process = subprocess.Popen(
+            self._inside(sys.executable, "-m", module),
+            cwd=CHECKOUT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert process.stdin is not None  # noqa: S101
+        process.stdin.write(json.dumps(settings))
+        process.stdin.close()
+        self._loads.append(process)
+        return process
+
+    def _end(self, process: "subprocess.Popen[str]") -> None:
+        if process.poll() is None:
+            os.kill(_child(process.pid), signal.SIGKILL)
+        process.wait()
+        if process.stdout:
+            process.stdout.close()
+
+    def _apply_users(self) -> None:
+        if not self.site.users:
+            self.query(f"CREATE DATABASE {DATABASE}")
+            return
+        program, wanted = self.site.users
+        script, settings = self._folder / "influxdb-users.py", self._folder / "influxdb-users.json"
+        script.write_text(program.contents)
+        settings.touch(mode=0o600)
+        settings.write_text(wanted.contents)
+        done = subprocess.run(
+            self._inside(sys.executable, str(script), str(settings)), capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            raise LabError(f"The database's users were not made: {done.stderr.strip()}", "See its log.")
+
+    def _database_answers(self) -> bool:
+        words = self._inside("curl", "--silent", "--fail", f"http://127.0.0.1:{INFLUXDB_PORT}/ping")
+        return subprocess.run(words, capture_output=True, check=False).returncode == 0
+
+    def _connections(self, state: str, port: int) -> bool:
+        """Whether a socket of the network has this port, in this state."""
+        for table in ("tcp", "tcp6"):
+            for line in Path(f"/proc/{self._first()}/net/{table}").read_text().splitlines()[1:]:
+                words = line.split()
+                if words[3] == state and int(words[1].rpartition(":")[2], 16) == port:
+                    return True
+        return False
+
+    def _wait(self, holds: Callable[[], bool], problem: str) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while not holds():
+            if time.monotonic() > deadline:
+                logs = " ".join(shlex.quote(str(self._folder / f"{name}.log")) for name in self._processes)
+                raise LabError(f"After {START_SECONDS:.0f} s {problem}", f"See {logs}.")
+            time.sleep(0.02)
+
+
+def _child(pid: int) -> int:
+    """The one child of `unshare` or `nsenter`."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if children := Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            return int(children[0])
+        time.sleep(0.005)
+    raise LabError(f"Process {pid} has started nothing", "Look at the machine's memory and processes.")
