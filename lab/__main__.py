@@ -17,6 +17,7 @@ from lab.drills import EXCUSED_SECONDS, power_cuts
 from lab.goodput import DELAY_MS, LINE_MBIT, LOSS_PERCENT, goodput
 from lab.leftovers import end_leftovers
 from lab.paths import CACHE, STATE
+from lab.pipeline.bench import report as pipeline_report
 from lab.recovery import RECOVERIES
 from lab.report import report
 from lab.stacks import Stack, existing_stacks
@@ -123,12 +124,18 @@ def _bench_recovery(site: Stack) -> None:
         print(f"  {name:<42} {recovery(site, hub):6.1f} s", flush=True)
 
 
+def _bench_pipeline(_: Stack) -> None:
+    for line in pipeline_report():
+        print(line, flush=True)
+
+
 BENCHES: Mapping[str, Callable[[Stack], None]] = {
     "preview": _bench_preview,
     "boot": _bench_boot,
     "registry": _bench_registry,
     "goodput": _bench_goodput,
     "recovery": _bench_recovery,
+    "pipeline": _bench_pipeline,
 }
 
 

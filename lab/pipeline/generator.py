@@ -1,7 +1,8 @@
 """Many sensors in one process, over raw sockets; every reading that the broker acknowledged is written down.
 
-`python -m lab.pipeline.generator`, its `Settings` as JSON on standard input. It says `ready` when all are connected, and
-in the end what it did, as JSON. It keeps its own schedule and never waits for the broker.
+`python -m lab.pipeline.generator`, its `Settings` as a line of JSON on standard input. It says `ready` when all are
+connected, begins with the next line that it reads, and in the end says what it did, as JSON. It keeps its own schedule
+and never waits for the broker.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from typing import BinaryIO
 from lab.pipeline import mqtt
 from lab.pipeline.site import QUANTITY, SUBSCRIBER
 
-#: An acknowledged reading in the log: the sensor's place in `Settings.sensors`, its value, when it was sent (monotonic, s).
+#: An acknowledged reading in the log: the sensor's place in `Settings.sensors`, its value, when it was sent.
 RECORD = struct.Struct("<IQd")
 
 #: How many connect at the same time.
@@ -84,12 +85,14 @@ class Client(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Name itself."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101
         self._transport = transport
         name, password = self.generator.clients[self.index]
         transport.write(mqtt.connect(name, password))
 
     def data_received(self, data: bytes) -> None:
+        """Take each whole packet."""
         self._buffer += data
         for kind, body in mqtt.packets(self._buffer):
             if kind == mqtt.PUBACK:
@@ -100,6 +103,7 @@ class Client(asyncio.Protocol):
                 self.welcome.set_result(kind == mqtt.SUBACK or body[1] == 0)
 
     def connection_lost(self, _: Exception | None) -> None:
+        """Whoever waits for it is told."""
         self.lost = True
         if not self.welcome.done():
             self.welcome.set_result(False)
@@ -166,6 +170,7 @@ class Generator:
         await asyncio.gather(*(self._connect(index, gate) for index in range(count)))
         self.result.connecting = time.monotonic() - begun
         print("ready", flush=True)
+        await asyncio.to_thread(sys.stdin.readline)
         await self._publish(count)
         deadline = time.monotonic() + LAST_SECONDS
         while self._waiting() and time.monotonic() < deadline:
@@ -239,7 +244,7 @@ class Generator:
 
 def main() -> None:
     """Publish what standard input says."""
-    settings = Settings(**json.load(sys.stdin))
+    settings = Settings(**json.loads(sys.stdin.readline()))
     with open(settings.log, "wb") as log:  # noqa: PTH123
         result = asyncio.run(Generator(settings, log).run())
     print(json.dumps(asdict(result)))

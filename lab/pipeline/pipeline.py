@@ -4,6 +4,7 @@ The network has a loopback and nothing else. Everything lives in a PID namespace
 nothing is left but the folder, and that is the caller's.
 """
 
+import base64
 import json
 import os
 import shlex
@@ -18,7 +19,6 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import quote
 
 from components._influxdb import INFLUXDB_PORT
 from components.iot_stack.telegraf import DATABASE
@@ -29,6 +29,9 @@ from lab.pipeline.site import SUBSCRIBER, Kind, site
 from lab.services.images import images
 
 START_SECONDS = 30.0
+
+#: When nothing more was stored for so long, it is worth to look what is there.
+SETTLED_SECONDS = 1.0
 _HOLD = "ip link set lo up && echo ready && exec sleep infinity"
 _LISTENS, _ESTABLISHED = "0A", "01"
 
@@ -37,13 +40,19 @@ Readings = set[tuple[str, int]]
 
 
 class Load:
-    """A generator that runs."""
+    """A generator whose sensors are connected."""
 
     def __init__(self, process: "subprocess.Popen[str]", log: Path, sensors: list[str]) -> None:
         self._process, self._log, self._sensors = process, log, sensors
         assert process.stdout is not None  # noqa: S101
         if process.stdout.readline() != "ready\n":
             raise LabError("The generator did not connect", "See its error above.")
+
+    def begin(self) -> None:
+        """Let it publish."""
+        assert self._process.stdin is not None  # noqa: S101
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
 
     def acknowledged(self) -> Readings:
         """What the broker has acknowledged until now."""
@@ -72,7 +81,7 @@ class Pipeline:
         self.kind, self.site = kind, site(kind, sensors)
         self._folder = folder
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._loads: list[subprocess.Popen[str]] = []
+        self._loads = 0
         self._holder: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
@@ -92,10 +101,8 @@ class Pipeline:
         if self._holder:
             self._holder.kill()
             self._holder.wait()
-        for process in [*self._processes.values(), *self._loads]:
+        for process in self._processes.values():
             process.wait()
-            if process.stdout:
-                process.stdout.close()
         if self._holder and self._holder.stdout:
             self._holder.stdout.close()
 
@@ -105,8 +112,11 @@ class Pipeline:
         path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
         with (self._folder / f"{name}.log").open("ab") as log:
             self._processes[name] = subprocess.Popen(
-                self._inside("env", "-i", path, *program.environment, "chroot", f"--userspec={program.user}:{program.user}")
-                + [str(root), *program.command],
+                [
+                    *self._inside("env", "-i", path, *program.environment),
+                    *("chroot", f"--userspec={program.user}:{program.user}", str(root)),
+                    *program.command,
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -153,29 +163,39 @@ class Pipeline:
         rows = self.query(f"SELECT value FROM {measurement} GROUP BY {tag}")  # noqa: S608
         return {(row[tag].removeprefix("sensors/").partition("/")[0], int(row["value"])) for row in rows}
 
+    def count(self) -> int:
+        """How many readings can be queried."""
+        rows = self.query(f"SELECT count(value) FROM {self.site.series[0]}")  # noqa: S608
+        return sum(row["count"] for row in rows)
+
     def drained(self, wanted: Readings, quiet: float, limit: float) -> tuple[Readings, float]:
         """Wait for these readings: what is missing when all are there, or nothing more came for `quiet` seconds.
 
         Returns:
             What is missing, and the moment in which the last one came (monotonic, s).
         """
-        changed = begun = time.monotonic()
-        missing = wanted - self.stored()
-        while missing and time.monotonic() - changed < quiet and time.monotonic() - begun < limit:
-            time.sleep(0.2)
-            now = time.monotonic()
-            left = wanted - self.stored()
-            if len(left) < len(missing):
-                changed = now
-            missing = left
+        begun = changed = time.monotonic()
+        count, missing = -1, wanted
+        while True:
+            now, counted = time.monotonic(), self.count()
+            if counted != count:
+                count, changed = counted, now
+            elif now - changed > SETTLED_SECONDS:
+                missing = wanted - self.stored()
+                if not missing or now - changed > quiet or now - begun > limit:
+                    break
+            time.sleep(0.1)
         return missing, changed
 
     @contextmanager
-    def load(self, sensors: slice, *, rate: float, seconds: float, tick: float = 0.01, measure: bool = False) -> Iterator[Load]:
-        """Publish as these of the site's sensors; the generator is ended with the block."""
+    def load(
+        self, sensors: slice, *, rate: float, seconds: float, tick: float = 0.01, measure: bool = False
+    ) -> Iterator[Load]:
+        """Connect these of the site's sensors, to publish from `Load.begin` on; they end with the block."""
         everyone = [item for item in self.site.passwords.items() if item[0] != SUBSCRIBER]
         chosen = everyone[sensors]
-        log = self._folder / f"load-{len(self._loads)}.log"
+        self._loads += 1
+        log = self._folder / f"load-{self._loads}.log"
         settings = Settings(
             port=self.site.port,
             authority=self.site.authority,
@@ -196,8 +216,6 @@ class Pipeline:
     @contextmanager
     def probe(self, seconds: float) -> Iterator["subprocess.Popen[str]"]:
         """Look for new readings all the time; each is a line, see `lab.pipeline.probe`."""
-        import base64
-
         headers = {}
         if self.site.reader:
             headers["Authorization"] = f"Basic {base64.b64encode(':'.join(self.site.reader).encode()).decode()}"
@@ -260,7 +278,8 @@ class Pipeline:
     def _hold(self) -> None:
         """Make the namespaces, with a first process that ends when this one does."""
         self._holder = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", "unshare", "--net", "--pid", "--fork", "--kill-child", "sh", "-c", _HOLD],
+            ["setpriv", "--pdeathsig", "KILL", "unshare", "--net", "--pid", "--fork", "--kill-child",
+             "sh", "-c", _HOLD],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         assert self._holder.stdout is not None  # noqa: S101
@@ -283,17 +302,17 @@ class Pipeline:
             cwd=CHECKOUT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         assert process.stdin is not None  # noqa: S101
-        process.stdin.write(json.dumps(settings))
-        process.stdin.close()
-        self._loads.append(process)
+        process.stdin.write(json.dumps(settings) + "\n")
+        process.stdin.flush()
         return process
 
     def _end(self, process: "subprocess.Popen[str]") -> None:
         if process.poll() is None:
             os.kill(_child(process.pid), signal.SIGKILL)
         process.wait()
-        if process.stdout:
-            process.stdout.close()
+        for pipe in (process.stdin, process.stdout):
+            if pipe:
+                pipe.close()
 
     def _apply_users(self) -> None:
         if not self.site.users:

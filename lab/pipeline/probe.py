@@ -1,6 +1,6 @@
 """Asks the database again and again for readings that it has not seen: `value monotonic-seconds`, a line each.
 
-`python -m lab.pipeline.probe`, with what to ask as JSON on standard input: path and headers of the request, seconds.
+`python -m lab.pipeline.probe`, with what to ask as a line of JSON on standard input.
 """
 
 import http.client
@@ -17,7 +17,7 @@ PAUSE = 0.002
 
 def main() -> None:
     """Ask until the time is over."""
-    settings = json.load(sys.stdin)
+    settings = json.loads(sys.stdin.readline())
     server = http.client.HTTPConnection("127.0.0.1", INFLUXDB_PORT, timeout=10)
     last, end = settings["after"], time.monotonic() + settings["seconds"]
     while time.monotonic() < end:

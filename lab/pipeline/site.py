@@ -127,8 +127,7 @@ def _iot(names: Sequence[str]) -> Iot:
             "pens": ["pen-1"],
             "quantities": {QUANTITY: {"unit": "°C"}},
             "sensors": [
-                {"id": name, "pen": "pen-1", "quantities": [QUANTITY], "everySeconds": _EVERY_SECONDS}
-                for name in names
+                {"id": name, "pen": "pen-1", "quantities": [QUANTITY], "everySeconds": _EVERY_SECONDS} for name in names
             ],
             "images": {name: _IMAGE.format(name) for name in ("mosquitto", "telegraf", "influxdb")},
         },
