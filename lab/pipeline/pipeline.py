@@ -5,6 +5,7 @@ nothing is left but the folder, and that is the caller's.
 """
 
 import base64
+import contextlib
 import json
 import os
 import shlex
@@ -15,7 +16,6 @@ import sys
 import tarfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
@@ -187,7 +187,7 @@ class Pipeline:
             time.sleep(0.1)
         return missing, changed
 
-    @contextmanager
+    @contextlib.contextmanager
     def load(
         self, sensors: slice, *, rate: float, seconds: float, tick: float = 0.01, measure: bool = False
     ) -> Iterator[Load]:
@@ -213,7 +213,7 @@ class Pipeline:
         finally:
             self._end(process)
 
-    @contextmanager
+    @contextlib.contextmanager
     def probe(self, seconds: float) -> Iterator["subprocess.Popen[str]"]:
         """Look for new readings all the time; each is a line, see `lab.pipeline.probe`."""
         headers = {}
@@ -307,8 +307,9 @@ class Pipeline:
         return process
 
     def _end(self, process: "subprocess.Popen[str]") -> None:
-        if process.poll() is None:
-            os.kill(_child(process.pid), signal.SIGKILL)
+        with contextlib.suppress(LabError, ProcessLookupError):  # it has just ended by itself
+            if process.poll() is None:
+                os.kill(_child(process.pid, wait=0.0), signal.SIGKILL)
         process.wait()
         for pipe in (process.stdin, process.stdout):
             if pipe:
@@ -351,11 +352,13 @@ class Pipeline:
             time.sleep(0.02)
 
 
-def _child(pid: int) -> int:
+def _child(pid: int, wait: float = START_SECONDS) -> int:
     """The one child of `unshare` or `nsenter`."""
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
+    deadline = time.monotonic() + wait
+    while True:
         if children := Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
             return int(children[0])
+        if time.monotonic() > deadline:
+            break
         time.sleep(0.005)
     raise LabError(f"Process {pid} has started nothing", "Look at the machine's memory and processes.")
