@@ -1,25 +1,12 @@
-"""The pipeline's own arithmetic and packets, and what a kill costs: of ours nothing, of the seed's something."""
+"""The pipeline's own arithmetic and packets."""
 
-import os
-import shutil
-from pathlib import Path
-
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.paths import CACHE
 from lab.pipeline import mqtt
 from lab.pipeline.bench import LATE_SECONDS, Spread, bar, bottleneck
 from lab.pipeline.generator import Result
-from lab.pipeline.loss import lose
 from lab.pipeline.site import site
-
-#: The images are built where the lab has been; the first build takes minutes and the module proxy.
-native = pytest.mark.skipif(
-    os.geteuid() != 0 or not shutil.which("setpriv") or not list(CACHE.glob("image-telegraf-*")),
-    reason="needs root and the lab's images",
-)
 
 
 @given(st.lists(st.integers(0, 2**52), max_size=20), st.integers(1, 7))
@@ -76,16 +63,3 @@ def test_the_sites_of_both_kinds_have_the_same_programs_and_other_doors() -> Non
 def test_passwords_are_not_shown() -> None:
     ours = site("ours", 1)
     assert not [password for password in ours.passwords.values() if password and password in repr(ours)]
-
-
-@native
-@pytest.mark.parametrize("program", ["mosquitto", "telegraf", "influxdb"])
-def test_a_kill_loses_nothing_that_was_acknowledged(program: str, tmp_path: Path) -> None:
-    found = lose("ours", program, tmp_path)
-    assert found.in_flight > 0
-    assert (found.missing, found.stored) == (0, found.acknowledged)
-
-
-@native
-def test_the_drill_sees_the_seed_lose(tmp_path: Path) -> None:
-    assert lose("seed", "telegraf", tmp_path).missing > 0
