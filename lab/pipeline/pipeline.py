@@ -86,8 +86,9 @@ class Pipeline:
 
     def __enter__(self) -> Self:
         try:
-            for name, image in images().items():
-                self._unpack(name, image)
+            built = images()
+            for name in self.site.programs:
+                self._unpack(name, built[name])
             self._hold()
             for name in self.site.programs:
                 self.start(name)

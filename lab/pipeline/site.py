@@ -95,7 +95,7 @@ def _ours(names: Sequence[str]) -> Site:
         not_after=not_after,
     )
     subscriber = BrokerUser(user=_mqtt_user(SUBSCRIBER), grants=[(READ, "sensors/+/+")])
-    users = [*broker_users(iot, _mqtt_user), subscriber]
+    users = [*broker_users(iot, NAME, _mqtt_user), subscriber]
     ports = containers.broker_ports([IPv4Address("127.0.0.1")], None)
     broker = mosquitto_files(users, authority, server, ports=ports, queued_messages=iot.queued_messages)
     secrets = {name: derive.influxdb_password(_SEED, NAME, name, 1) for name in (ADMIN, "telegraf", "reader")}
@@ -129,7 +129,7 @@ def _iot(names: Sequence[str]) -> Iot:
             "sensors": [
                 {"id": name, "pen": "pen-1", "quantities": [QUANTITY], "everySeconds": _EVERY_SECONDS} for name in names
             ],
-            "images": {name: _IMAGE.format(name) for name in ("mosquitto", "telegraf", "influxdb")},
+            "images": {name: _IMAGE.format(name) for name in ("mosquitto", "telegraf", "influxdb", "services")},
         },
         file="lab/pipeline/site.py",
     )
