@@ -17,7 +17,7 @@ NODE_PEN = "node"
 #: Users of the broker that are no sensors, now or soon; see components/iot_stack/users.py.
 SERVICES = ("telegraf", "health", "alarms", "uplink", "page")
 
-#: On disk, index included, a reading in a shard that is still written to. Measured: docs/benchmarks.md.
+#: On disk, index included, a reading in a shard that is still written to. An estimate, not measured yet.
 BYTES_PER_READING = 24
 
 #: Of the data disk, what readings may fill: the rest is for compaction, the broker's queue and a backup's staging.
