@@ -4,7 +4,7 @@ from components._services import HealthCheck, Service
 from services._health import HEALTH_PORT
 
 #: Users that exist in no image.
-USERS = {"alarms": 8201}
+USERS = {"alarms": 8201, "uplink": 8202, "page": 8203, "watch": 8204}
 
 #: Where the programs lie in their image.
 FOLDER = "/opt/fjord-edge"

@@ -314,13 +314,15 @@ class Summaries(Model):
 
     image: str = IMAGES["influxdb"]
     """InfluxDB 1.8, pinned by digest."""
+    services: str = IMAGES["services"]
+    """Our own programs, pinned by digest."""
 
-    @field_validator("image")
-    @classmethod
-    def image_is_pinned(cls, image: str) -> str:
+    @model_validator(mode="after")
+    def images_are_pinned(self) -> Self:
         """A tag can change under headquarters' feet, a digest cannot."""
-        check_pinned("image", image)
-        return image
+        check_pinned("image", self.image)
+        check_pinned("services", self.services)
+        return self
 
 
 class Host(Model):

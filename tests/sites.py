@@ -38,6 +38,7 @@ def section(stack: str) -> Any:
         site["iot"]["images"] = {name: f"registry.example.com/{name}@{_DIGEST}" for name in names}
     if "summaries" in site:
         site["summaries"]["image"] = f"registry.example.com/influxdb@{_DIGEST}"
+        site["summaries"]["services"] = f"registry.example.com/services@{_DIGEST}"
     return site
 
 
@@ -45,7 +46,10 @@ def host_section() -> Any:
     """A headquarters on a machine that is there already; a copy to edit."""
     return {
         "host": {"address": "10.20.0.11", "user": "edge", "hostKey": "ssh-ed25519 AAAA"},
-        "summaries": {"image": f"registry.example.com/influxdb@{_DIGEST}"},
+        "summaries": {
+            "image": f"registry.example.com/influxdb@{_DIGEST}",
+            "services": f"registry.example.com/services@{_DIGEST}",
+        },
     }
 
 

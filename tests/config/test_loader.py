@@ -393,7 +393,7 @@ def test_while_identity_keys_are_rotated_each_pair_has_its_account(tmp_path: Pat
 
 
 def test_only_headquarters_keeps_summaries() -> None:
-    site = section("oslo") | {"summaries": {"image": section("hq")["summaries"]["image"]}}
+    site = section("oslo") | {"summaries": section("hq")["summaries"]}
     [line] = told(refusal("oslo", config_of("oslo", site)))
     assert line == f"{SITE_FILE}.summaries: only the hub keeps summaries; remove this section"
 

@@ -71,7 +71,10 @@ def test_the_overlay_changes_these_lines_of_a_site_and_no_other() -> None:
 
 
 def test_the_overlay_changes_these_lines_of_headquarters_and_no_other() -> None:
-    assert changes("hq") == EVERYWHERE | {"summaries.image": VALUES["influxdb"]}
+    assert changes("hq") == EVERYWHERE | {
+        "summaries.image": VALUES["influxdb"],
+        "summaries.services": VALUES["services"],
+    }
 
 
 @pytest.mark.parametrize("stack", ["hq", "oslo"])
