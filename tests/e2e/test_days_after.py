@@ -81,7 +81,8 @@ def lose_oslo() -> None:
 
 def fill(oslo: Stack) -> None:
     """Store ten thousand values that nothing makes shorter, so that one would see them being sent again."""
-    lines = [f"drill value={random.random()} {number}" for number in range(10_000)]  # noqa: S311  not a secret
+    last = now_ms() // 1000
+    lines = [f"drill value={random.random()} {last - number}" for number in range(10_000)]  # noqa: S311  no secret
     password = derive.influxdb_password(oslo.seed, "oslo", "telegraf", oslo.site.epochs.passwords)
     url = f"http://127.0.0.1:{INFLUXDB_PORT}/write?db={DATABASE}&precision=s"
     on_node(oslo, "umask 077; cat >fill", stdin=f'user = "telegraf:{password}"\nurl = "{url}"\n')
