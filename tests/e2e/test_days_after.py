@@ -80,9 +80,12 @@ def lose_oslo() -> None:
 
 
 def fill(oslo: Stack) -> None:
-    """Store ten thousand values that nothing makes shorter, so that one would see them being sent again."""
-    last = now_ms() // 1000
-    lines = [f"drill value={random.random()} {last - number}" for number in range(10_000)]  # noqa: S311  no secret
+    """Store twenty thousand values that nothing makes shorter, so that one would see them being sent again.
+
+    They are ten days old: the database writes a day's files anew as long as more comes for that day.
+    """
+    last = now_ms() // 1000 - 864_000
+    lines = [f"drill value={random.random()} {last - number}" for number in range(20_000)]  # noqa: S311  no secret
     password = derive.influxdb_password(oslo.seed, "oslo", "telegraf", oslo.site.epochs.passwords)
     url = f"http://127.0.0.1:{INFLUXDB_PORT}/write?db={DATABASE}&precision=s"
     on_node(oslo, "umask 077; cat >fill", stdin=f'user = "telegraf:{password}"\nurl = "{url}"\n')
