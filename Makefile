@@ -29,7 +29,7 @@ clean: down ## `down`, and remove the caches too
 test: machine check up ## everything: `check`, `up`, and the tests in the lab
 	@.venv/bin/pytest --quiet tests/e2e
 
-drills: up ## ten power cuts under load, with their results: half an hour; root
+drills: up ## each harm under load three times, ten power cuts, and what they cost: 45 minutes; root
 	@$(PYTHON) -m lab drills
 
 bench: up ## figures of docs/benchmarks.md; PART=preview, boot, registry, goodput, recovery or pipeline takes one of them

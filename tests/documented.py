@@ -69,7 +69,7 @@ RUN_BY: Mapping[str, str] = {
 
 #: What only its maker's site answers, which a test must not ask.
 NOT_RUN: Mapping[str, str] = {
-    "make drills": "half an hour; a single power cut is in tests/e2e/test_hypervisor_side.py",
+    "make drills": "45 minutes; each once: tests/e2e/test_pipeline.py, test_hypervisor_side.py",
     "skopeo inspect": "reads the digest of a published image from its registry",
 }
 

@@ -22,7 +22,7 @@ from components._influxdb import (
 from components._own import own_service
 from components._services import LOOPBACK
 from components.iot_stack import containers, services
-from components.iot_stack.containers import hook_files
+from components.iot_stack.containers import APPLY_HOOKS, hook_files, reserve
 from components.iot_stack.mosquitto import mosquitto_files
 from components.iot_stack.telegraf import DATABASE, telegraf_files, tunnel_files
 from components.iot_stack.users import broker_users
@@ -64,7 +64,8 @@ class IoTStack(pulumi.ComponentResource):
         self._args = args
         self._addresses = _broker_addresses(args.network)
         self._runner = Runner.on(args.guest, site=name, parent=self)
-        args.guest.install(f"{name}-hooks", hook_files(), then="true", parent=self)
+        then = f"{reserve(args.iot.queued_messages)} && {APPLY_HOOKS}"
+        args.guest.install(f"{name}-hooks", hook_files(), then=then, parent=self)
         authority = self._authority()
         broker, database = self._broker(authority), self._database()
         self._collector(authority, after=[broker, database])
