@@ -164,14 +164,16 @@ def test_a_restart_tells_nothing_twice_and_forgets_nothing(watch: Watched) -> No
 def test_a_store_that_is_down_is_told_once_and_makes_no_site_silent(
     watch: Watched, status: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    watch.poll(10)
+    watch.poll(28)
     watch.store.status = status
     asked = watch.store.asked
     watch.poll(100)
     assert watch.store.asked == asked + 100, "one question a round is enough to know it"
     watch.store.status = 200
-    watch.poll(1)
+    watch.poll(2)
     assert watch.told == []
+    watch.poll(2)
+    assert [site for site, _ in watch.told] == ["oslo", "bergen"]
     first, last = capsys.readouterr().err.splitlines()
     assert first.startswith(f"the store: {status}")
     assert last == "the store: answers again"
