@@ -10,7 +10,7 @@ from components.backup import Backup, BackupArgs
 from components.edge_node import EdgeNode, EdgeNodeArgs, hypervisor_provider
 from components.existing_host import ExistingHost, ExistingHostArgs
 from components.iot_stack import MQTT_PORT, MQTT_TLS_PORT, IoTStack, IoTStackArgs
-from components.summary_store import SummaryStore, SummaryStoreArgs
+from components.summary_store import HEADQUARTERS, SummaryStore, SummaryStoreArgs
 from components.wireguard_mesh import WireGuardMesh, WireGuardMeshArgs, mtu, ports
 from config import derive
 from config.loader import load_site
@@ -93,6 +93,8 @@ if site.summaries:
             summaries=site.summaries,
             accounts=site.summary_accounts,
             admin=derive.influxdb_passwords(site.seed, site.former_seed, site.name, ADMIN, site.epochs.passwords),
+            headquarters=derive.influxdb_password(site.seed, site.name, HEADQUARTERS, site.epochs.passwords),
+            webhook_key=derive.webhook_key(site.seed, site.name, site.epochs.passwords),
             address=site.entry.address,
             tunnel=mesh.applied,
             guest=guest,

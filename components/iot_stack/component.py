@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address
 
 import pulumi
 
@@ -62,7 +61,7 @@ class IoTStack(pulumi.ComponentResource):
         super().__init__("fjord-edge:index:IoTStack", name, None, opts)
         self._site = name
         self._args = args
-        self._addresses = _broker_addresses(args.network)
+        self._addresses = containers.broker_addresses(args.network)
         self._runner = Runner.on(args.guest, site=name, parent=self)
         then = f"{reserve(args.iot.queued_messages)} && {APPLY_HOOKS}"
         args.guest.install(f"{name}-hooks", hook_files(), then=then, parent=self)
@@ -167,8 +166,3 @@ class IoTStack(pulumi.ComponentResource):
         service = own_service("alarms", iot.images.pulled("services"), memory_mib=64, cpu_shares=2048)
         files = services.service_files(settings, authority)
         return self._runner.run(service, service.files(files), depends_on=after)
-
-
-def _broker_addresses(network: Network) -> list[IPv4Address]:
-    """Where sensors reach the broker: at the node's own address, and on the farm's own network where there is one."""
-    return [interface.address.ip for interface in (network, network.lan) if interface]

@@ -7,6 +7,7 @@ from pathlib import Path
 from components._files import CONFIGURATION, DATA, PROGRAMS, File
 from components._services import HealthCheck, Port, Service
 from config.iot import Images
+from config.site import Network
 
 MQTT_TLS_PORT, MQTT_PORT = 8883, 1883
 
@@ -36,6 +37,11 @@ def mosquitto(images: Images, ports: Sequence[Port]) -> Service:
         ports=ports,
         environment=["XDG_CONFIG_HOME=/mosquitto/config"],
     )
+
+
+def broker_addresses(network: Network) -> list[IPv4Address]:
+    """Where sensors reach the broker: at the node's own address, and on the farm's own network where there is one."""
+    return [interface.address.ip for interface in (network, network.lan) if interface]
 
 
 def broker_ports(addresses: Sequence[IPv4Address], plain: IPv4Address | None) -> list[Port]:

@@ -4,20 +4,25 @@ from collections.abc import Mapping
 
 from components._influxdb import Grant
 
+#: Who reads all of them; no site's user is called so, each has a fingerprint in its name.
+HEADQUARTERS = "headquarters"
+
 
 def database(site: str) -> str:
     """The name of a site's database."""
     return f"site_{site}"
 
 
-def users(accounts: Mapping[str, Mapping[str, str]]) -> dict[str, Grant]:
-    """The users of the store.
+def users(accounts: Mapping[str, Mapping[str, str]], headquarters: str) -> dict[str, Grant]:
+    """The users of the store: each site's own, and headquarters itself, which reads them all.
 
     Args:
         accounts: names and passwords by site; more than one while an identity key is rotated.
+        headquarters: its password.
     """
+    everything = [database(site) for site in accounts]
     return {
         name: Grant(databases=[database(site)], privilege="ALL", password=password)
         for site, of_site in accounts.items()
         for name, password in of_site.items()
-    }
+    } | {HEADQUARTERS: Grant(databases=everything, privilege="READ", password=headquarters)}

@@ -114,11 +114,16 @@ def test_a_preview_registers_the_same_graph_as_an_update(stack: str) -> None:
     assert graph(committed(stack, preview=True)) == graph(committed(stack))
 
 
-def test_headquarters_has_the_store_of_summaries_and_no_other_container() -> None:
-    [(name, store)] = committed("hq").of_type(CONTAINER).items()
-    assert name == "hq-influxdb"
-    [port] = store.inputs["ports"]
+def test_headquarters_has_the_store_of_summaries_and_what_watches_it() -> None:
+    found = committed("hq").of_type(CONTAINER)
+    assert set(found) == {"hq-influxdb", "hq-watch"}
+    [port] = found["hq-influxdb"].inputs["ports"]
     assert (port["ip"], port["external"]) == ("10.100.0.1", 8086)
+    assert not found["hq-watch"].inputs.get("ports")
+
+
+def test_the_watch_starts_once_its_user_is_there() -> None:
+    assert f"{COMMAND}::hq-influxdb-users" in committed("hq").named("hq-watch").dependencies
 
 
 def test_the_store_waits_for_the_tunnels_address() -> None:
@@ -410,15 +415,22 @@ def test_a_command_shows_nothing_and_repeats_itself_for_no_output(stack: str) ->
 # Containers
 
 
-def containers() -> list[Registered]:
-    return list(committed("oslo").of_type(CONTAINER).values())
+def containers(stack: str = "oslo") -> list[Registered]:
+    return list(committed(stack).of_type(CONTAINER).values())
+
+
+each_container = pytest.mark.parametrize(
+    "container",
+    [container for stack in STACKS for container in containers(stack)],
+    ids=lambda container: container.name,
+)
 
 
 #: To ask WireGuard for its figures takes the node's network, a capability, and so root.
 ASKS_WIREGUARD = "oslo-telegraf-mesh"
 
 
-@pytest.mark.parametrize("container", containers(), ids=lambda container: container.name)
+@each_container
 def test_a_container_has_no_more_rights_than_it_needs(container: Registered) -> None:
     user, group = container.inputs["user"].split(":")
     asks_wireguard = container.name == ASKS_WIREGUARD
@@ -433,7 +445,7 @@ def test_a_container_has_no_more_rights_than_it_needs(container: Registered) -> 
     assert ("networksAdvanced" in container.inputs) is not asks_wireguard
 
 
-@pytest.mark.parametrize("container", containers(), ids=lambda container: container.name)
+@each_container
 def test_a_container_is_bounded_and_comes_back(container: Registered) -> None:
     assert container.inputs["memory"] == container.inputs["memorySwap"] > 0
     assert container.inputs["restart"] == "always"

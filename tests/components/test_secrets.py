@@ -47,6 +47,8 @@ def store_secrets() -> Mapping[str, list[str]]:
     return {
         "administrator's password": [derive.influxdb_password(SEED, "hq", "admin", 1)],
         "sites' passwords": [password for _, password in accounts],
+        "headquarters' password": [derive.influxdb_password(SEED, "hq", "headquarters", 1)],
+        "webhook key": [derive.webhook_key(SEED, "hq", 1)],
     }
 
 
@@ -120,6 +122,8 @@ def test_each_secret_of_headquarters_reaches_its_readers() -> None:
         "SSH host key": {"hq-first-boot-1"},
         "administrator's password": {"hq-influxdb-users"},
         "sites' passwords": {"hq-influxdb-users"},
+        "headquarters' password": {"hq-influxdb-users", "hq-watch-files"},
+        "webhook key": {"hq-watch-files"},
     }
 
 
@@ -151,7 +155,7 @@ def test_a_file_that_holds_a_secret_is_its_readers_alone(stack: str) -> None:
             if any(value in contents for value in values):
                 assert member.mode & 0o077 == 0, member.name
                 checked += 1
-    assert checked == {"hq": 2, "oslo": 8}[stack]
+    assert checked == {"hq": 3, "oslo": 8}[stack]
 
 
 def unpacked(inputs: Mapping[str, Any]) -> list[tuple[tarfile.TarInfo, str]]:
