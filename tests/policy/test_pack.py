@@ -7,6 +7,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.empty_pb2 import Empty
 from google.protobuf.struct_pb2 import Struct
 from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc
 
@@ -44,7 +45,7 @@ def diagnostics(pack: Any, type_: str, properties: Mapping[str, Any]) -> list[tu
 
 
 def test_it_has_every_rule_with_its_settings(pack: Any) -> None:
-    info = pack.GetAnalyzerInfo(analyzer_pb2.google_dot_protobuf_dot_empty__pb2.Empty(), timeout=PATIENCE)
+    info = pack.GetAnalyzerInfo(Empty(), timeout=PATIENCE)
     assert [policy.name for policy in info.policies] == [rule.name for rule in RULES]
     [residency] = [policy for policy in info.policies if policy.name == "data-residency"]
     assert residency.configSchema.properties["backups"]["description"] == "where backups may lie"
