@@ -42,7 +42,7 @@ def entry(site: Site, *, with_next: bool) -> str:
     Raises:
         EdgeError: there is no seed, or the engine does not decrypt it.
     """
-    seed, next_seed = _seed(site, "seed"), _seed(site, "nextSeed")
+    seed, next_seed = decrypted_seed(site, "seed"), decrypted_seed(site, "nextSeed")
     if seed is None:
         raise EdgeError(f"{site.config_file.name} has no seed; README.md says how to make one")
     keys = public_keys(seed, next_seed, site.name, site.stack_section.epochs)
@@ -112,8 +112,12 @@ def _other_port(endpoint: str) -> str:
     return f"{endpoint.rpartition(':')[0]}:{port + 1 if port % 2 == 0 else port - 1}"
 
 
-def _seed(site: Site, key: str) -> Seed | None:
-    """A seed of the stack, decrypted by the engine."""
+def decrypted_seed(site: Site, key: str) -> Seed | None:
+    """A seed of the stack, decrypted by the engine; None where the stack file has none.
+
+    Raises:
+        EdgeError: the engine does not decrypt it, or it is no seed.
+    """
     if f"{PROJECT}:{key}" not in site.content:
         return None
     words = ["pulumi", "config", "get", f"{PROJECT}:{key}", "--stack", site.name]
