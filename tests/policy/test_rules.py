@@ -1,5 +1,6 @@
 import base64
 import io
+import re
 import tarfile
 from collections.abc import Mapping
 from dataclasses import replace
@@ -7,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from lab.paths import CHECKOUT
+from policy import plan
 from policy.rules import (
     CONTAINER,
     DOCKER,
@@ -14,15 +17,17 @@ from policy.rules import (
     IMAGE,
     LIBVIRT,
     PRIVATE,
+    RULES,
     UNKNOWN,
     Resource,
     files,
     is_allowed,
     violations,
 )
-from tests.recording import Registered, Secret, committed, deploy
+from tests.recording import Registered, committed, deploy
 from tests.sites import STACKS, edited, host_section, section
 
+PULLED = "sha256:" + 64 * "0"
 TELEGRAF, BROKER = f"{CONTAINER}::oslo-telegraf", f"{CONTAINER}::oslo-mosquitto"
 MESH = f"{CONTAINER}::oslo-telegraf-mesh"
 IMAGE_OF_BROKER = f"{IMAGE}::oslo-mosquitto-image"
@@ -30,24 +35,13 @@ HYPERVISOR, NODE = f"{LIBVIRT}::oslo-hypervisor", f"{DOCKER}::oslo-docker"
 TUNNEL = "command:remote:Command::oslo-tunnel"
 
 
-def shown(value: Any) -> Any:
-    """A recorded value as a policy sees it."""
-    match value:
-        case Secret():
-            return shown(value.value)
-        case Mapping():
-            return {key: shown(item) for key, item in value.items()}
-        case list():
-            return [shown(item) for item in value]
-        case _:
-            return "sha256:" + 64 * "0" if value == "sha256:of-the-pulled-image" else value
-
-
 def resources(registered: list[Registered]) -> dict[str, Resource]:
-    """What a policy sees of a recorded stack, by reference."""
-    return {
-        each.reference: Resource(each.type, each.name, shown(each.inputs), protect=each.protect) for each in registered
-    }
+    """What the rules judge of a recorded stack, by reference; each image is pulled."""
+    found = {each.reference: plan.resource(each) for each in registered}
+    for reference, each in found.items():
+        if each.properties.get("image") == "sha256:of-the-pulled-image":
+            found[reference] = replace(each, properties={**each.properties, "image": PULLED})
+    return found
 
 
 def oslo(**site: Any) -> dict[str, Resource]:
@@ -227,3 +221,16 @@ def test_what_is_not_known_yet_passes() -> None:
 def test_a_violation_shows_no_file() -> None:
     whole = edit(oslo(), TUNNEL, connection=WITHOUT_KEY)
     assert "stdin" not in repr(violations(whole.values()))
+
+
+def test_a_plan_is_told_of_what_its_recorded_program_breaks() -> None:
+    site = edited(section("oslo"), "node", "timeServers", value=["time.example.net"])
+    [found] = plan.violations(deploy("oslo", site, preview=True).registered)
+    assert (found.policy, found.resource, found.is_mandatory) == ("data-residency", "oslo-host-config", True)
+
+
+def test_the_document_names_every_rule_and_setting() -> None:
+    text = (CHECKOUT / "docs" / "policy.md").read_text()
+    told = set(re.findall(r"^\| `([a-z-]+)` \| (?!`)", text, re.MULTILINE))
+    assert told == {rule.name for rule in RULES}
+    assert [key for rule in RULES for key in rule.settings if f"`{key}`" not in text] == []
