@@ -18,6 +18,7 @@ from edge import (
     replace_node,
     reseed,
     restore,
+    scan,
     snapshot,
     status,
 )
@@ -27,6 +28,7 @@ SUBCOMMANDS = (
     doctor,
     status,
     mesh,
+    scan,
     device,
     pin,
     key,

@@ -23,6 +23,7 @@ _TUNNEL = "tests/e2e/test_tunnel.py::test_"
 _LOST = _DAYS + "a_lost_node_is_replaced_and_has_every_reading_that_was_backed_up"
 _SNAPSHOT = _DAYS + "a_snapshot_is_made_while_the_node_runs_and_brings_its_data_back"
 _ENGINE = "tests/e2e/test_engine.py::test_a_preview_with_refresh_is_empty"
+_POLICY = "tests/e2e/test_policy.py::test_a_deployed_stack_keeps_every_rule"
 _UP = "lab/stacks.py::up"
 
 #: Where each command is run.
@@ -52,6 +53,7 @@ RUN_BY: Mapping[str, str] = {
     "bin/edge device <site> list": _DEVICE,
     "bin/edge device <site> add <id> --pen <pen> --quantity <quantity>": _DEVICE,
     "bin/edge device <site> show <id>": _DEVICE,
+    "bin/edge scan <site>": "tests/e2e/test_secrets.py::test_state_holds_none",
     "bin/edge key <site> --write": _SITE,
     "bin/edge reseed <site>": _RESEED,
     "bin/edge reseed <site> --switch": _RESEED,
@@ -64,6 +66,7 @@ RUN_BY: Mapping[str, str] = {
     "bin/edge delete-data <site>": _DAYS + "data_goes_only_by_a_word_of_its_own_and_after_its_node",
     "bin/edge destroy <site>": "tests/e2e/test_rebuild.py::test_destroy_and_up_bring_every_reading_back",
     "pulumi preview --refresh": _ENGINE,
+    "pulumi preview --stack <site> --policy-pack policy": _POLICY,
     "pulumi up": _UP,
     "pulumi up --stack hq": _UP,
     "pulumi up --stack <site>": _UP,
