@@ -16,9 +16,9 @@ def secrets(stack: Stack) -> dict[str, str]:
         "host key": derive.ssh_host_key(stack.seed, stack.name, stack.site.node.generation).private.splitlines()[1],
     }
     if stack.site.iot:
-        for user in ("telegraf", "health", "alarms", *(sensor.id for sensor in stack.site.iot.sensors)):
+        for user in ("telegraf", "health", "alarms", "uplink", *(sensor.id for sensor in stack.site.iot.sensors)):
             found[f"MQTT {user}"] = derive.mqtt_user(stack.seed, stack.name, user, epochs.passwords).password
-        for user in ("admin", "telegraf", "reader"):
+        for user in ("admin", "telegraf", "reader", "uplink"):
             found[f"InfluxDB {user}"] = derive.influxdb_password(stack.seed, stack.name, user, epochs.passwords)
     return found
 
@@ -53,6 +53,8 @@ def test_processes_and_containers_hold_none_in_words_or_environment(stack: Stack
 
 def test_configuration_is_its_own_services_alone(oslo: Stack) -> None:
     readable = on_node(
-        oslo, "sudo find /etc/fjord-edge/mosquitto /etc/fjord-edge/telegraf /etc/fjord-edge/alarms -type f -perm /077"
+        oslo,
+        "sudo find /etc/fjord-edge/mosquitto /etc/fjord-edge/telegraf /etc/fjord-edge/alarms /etc/fjord-edge/uplink "
+        "-type f -perm /077",
     )
     assert readable == ""

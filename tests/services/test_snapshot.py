@@ -6,7 +6,7 @@ import pytest
 
 from services import _snapshot
 
-EMPTY = {"engine": {}, "outbox": []}
+EMPTY: dict[str, object] = {"engine": {}, "outbox": []}
 STATE = {"engine": {"since": {}, "newest": []}, "outbox": [{"event": "raised"}]}
 
 

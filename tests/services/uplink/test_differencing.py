@@ -1,7 +1,7 @@
 """Whoever reads all that ever leaves a site, repetitions included, learns nothing of a single device by subtraction.
 
-Devices join and leave, speak late, headquarters accepts or refuses, the uplink is killed, and its memory goes back to an
-older one or is lost; what was captured is then looked at as a whole.
+Devices join and leave, speak late, headquarters accepts or refuses, the uplink is killed, and its memory goes back to
+an older one or is lost; what was captured is then looked at as a whole.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,12 @@ HOUR = 3_600_000
 NOON = 1_700_000_000_000 // HOUR * HOUR
 
 #: What may happen, and how it goes: a room speaks of a window some minutes ago, with a value.
-SPEAKS = st.tuples(st.just("speaks"), st.sampled_from(ROOMS), st.integers(0, 6).map(lambda half_hours: 30 * half_hours), st.floats(0, 100))
+SPEAKS = st.tuples(
+    st.just("speaks"),
+    st.sampled_from(ROOMS),
+    st.integers(0, 6).map(lambda half_hours: 30 * half_hours),
+    st.floats(0, 100),
+)
 TIME_GOES_ON = st.tuples(st.just("time"), st.integers(1, 90))
 ANSWERS = st.tuples(st.just("answers"), st.sampled_from([None, "HTTP/1.0 503 Busy\r\n\r\n", "HTTP/1.0 400 No\r\n\r\n"]))
 KILLED = st.tuples(st.just("killed"), st.integers(0, 5))

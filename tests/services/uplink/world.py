@@ -122,7 +122,7 @@ class World:
 
     def settings(self, *groups: Group, **changed: Any) -> Settings:
         """Of a site with these groups."""
-        given = {
+        given: dict[str, Any] = {
             "site": "oslo",
             "broker": Broker(host="127.0.0.1", port=1, authority="", user="uplink", password="x"),
             "readings": _database(self.site, "iot_data"),
