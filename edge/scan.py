@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from config import derive
 from config.derive import Seed
+from config.iot import SERVICES
 from config.site import HostSection, SiteSection
 from edge import site as command
 from edge.site import EdgeError, Site, table
@@ -70,13 +71,13 @@ def derived(seed: Seed, name: str, section: SiteSection | HostSection) -> dict[s
         "backup password": derive.backup_password(seed, name, epochs.backup),
         "webhook key": derive.webhook_key(seed, name, epochs.passwords),
     }
-    for user in ("admin", "telegraf", "reader"):
+    for user in ("admin", "telegraf", "reader", "uplink", "headquarters"):
         found[f"InfluxDB {user}"] = derive.influxdb_password(seed, name, user, epochs.passwords)
     if isinstance(section, SiteSection):
         found["host key"] = _body(derive.ssh_host_key(seed, name, section.node.generation).private)
         iot = section.iot
         devices = [*(sensor.id for sensor in iot.sensors), *iot.gateways] if iot else []
-        for user in ("telegraf", "health", "alarms", *devices) if iot else ():
+        for user in (*SERVICES, *devices) if iot else ():
             found[f"MQTT {user}"] = derive.mqtt_user(seed, name, user, epochs.passwords).password
     return found
 

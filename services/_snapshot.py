@@ -1,4 +1,4 @@
-"""What a service remembers over a restart: one small file, written whole or not at all."""
+"""What a service remembers over a restart: one small file in its folder, written whole or not at all."""
 
 import json
 import os
@@ -10,12 +10,13 @@ from typing import Any
 NAME = "state.json"
 
 
-def load(folder: Path, empty: Mapping[str, Any]) -> dict[str, Any]:
+def load(folder: Path, empty: Mapping[str, Any], *, lost: str) -> dict[str, Any]:
     """Read it; what cannot be read is told, set aside and counted as none.
 
     Args:
         folder: the service's own.
-        empty: what a service begins with that starts for the first time; each of its keys must be there.
+        empty: of a service that starts for the first time; each of its keys must be there.
+        lost: what it means that nothing is remembered, as people are told.
     """
     path = folder / NAME
     if not path.exists():
@@ -28,7 +29,7 @@ def load(folder: Path, empty: Mapping[str, Any]) -> dict[str, Any]:
     if missing:
         aside = path.with_suffix(".broken")
         path.replace(aside)
-        print(f"{path} cannot be read; it is {aside} now, what it counted is counted anew", file=sys.stderr)
+        print(f"{path} cannot be read; it is {aside} now, {lost}", file=sys.stderr)
         return dict(empty)
     return content
 

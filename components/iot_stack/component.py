@@ -29,25 +29,30 @@ from config import derive
 from config.derive import CertifiedKey, Seed
 from config.iot import Iot
 from config.site import Epochs, Network
+from services._settings import Database
 
 #: Who reads and writes the site's readings, beside the administrator.
-_DATABASE_USERS: Mapping[str, Privilege] = {"telegraf": "WRITE", "reader": "READ"}
+_DATABASE_USERS: Mapping[str, Privilege] = {"telegraf": "WRITE", "reader": "READ", "uplink": "READ"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class IoTStackArgs:
-    """What the containers are made of: the site's sections, the seed of its passwords, and the node they run on."""
+    """What the containers are made of: the site's sections, the seed of its passwords, and the node they run on.
+
+    `headquarters` is where the site's summaries go.
+    """
 
     iot: Iot
     epochs: Epochs
     seed: Seed
     former_seed: Seed | None
     network: Network
+    headquarters: Database
     guest: Guest
 
 
 class IoTStack(pulumi.ComponentResource):
-    """Broker, collector, database and alarms of one site.
+    """Broker, collector, database, alarms and uplink of one site.
 
     Attributes:
         endpoints: where sensors and people on the node reach them.
@@ -70,6 +75,7 @@ class IoTStack(pulumi.ComponentResource):
         self._collector(authority, after=[broker, database])
         self._tunnel_figures(after=[database])
         self._alarms(authority, after=[broker])
+        self._uplink(authority, after=[broker, database])
         self.certificate_authority = authority.certificate
         self.endpoints = {
             "mqtt": f"mqtts://{self._addresses[-1]}:{containers.MQTT_TLS_PORT}",
@@ -164,5 +170,18 @@ class IoTStack(pulumi.ComponentResource):
             webhook_key=derive.webhook_key(self._args.seed, self._site, self._args.epochs.passwords),
         )
         service = own_service("alarms", iot.images.pulled("services"), memory_mib=64, cpu_shares=2048)
+        files = services.service_files(settings, authority)
+        return self._runner.run(service, service.files(files), depends_on=after)
+
+    def _uplink(self, authority: CertifiedKey, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
+        """It waits for no tunnel: headquarters may be out of reach for weeks."""
+        settings = services.uplink_settings(
+            self._args.iot,
+            self._site,
+            self._mqtt_user,
+            influxdb_password=self._influxdb_password("uplink"),
+            headquarters=self._args.headquarters,
+        )
+        service = own_service("uplink", self._args.iot.images.pulled("services"), memory_mib=64, cpu_shares=512)
         files = services.service_files(settings, authority)
         return self._runner.run(service, service.files(files), depends_on=after)

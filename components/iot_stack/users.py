@@ -35,6 +35,7 @@ def _of_site(site: str) -> dict[str, Sequence[tuple[str, str]]]:
             (READ, f"status/{site}/uplink"),
             (BOTH, f"status/{site}/alarms"),
         ],
+        "uplink": [(READ, f"alerts/{site}/#"), (BOTH, f"status/{site}/uplink")],
     }
 
 

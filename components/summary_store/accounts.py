@@ -1,8 +1,10 @@
 """Who may write and read which summaries: each site its own."""
 
 from collections.abc import Mapping
+from ipaddress import IPv4Address, IPv6Address
 
-from components._influxdb import Grant
+from components._influxdb import INFLUXDB_PORT, Grant
+from services._settings import Database
 
 #: Who reads all of them; no site's user is called so, each has a fingerprint in its name.
 HEADQUARTERS = "headquarters"
@@ -11,6 +13,12 @@ HEADQUARTERS = "headquarters"
 def database(site: str) -> str:
     """The name of a site's database."""
     return f"site_{site}"
+
+
+def reached_by(site: str, headquarters: IPv4Address | IPv6Address, account: tuple[str, str]) -> Database:
+    """A site's database as the site reaches it: at headquarters' address in the mesh, by user name and password."""
+    user, password = account
+    return Database(url=f"http://{headquarters}:{INFLUXDB_PORT}", name=database(site), user=user, password=password)
 
 
 def users(accounts: Mapping[str, Mapping[str, str]], headquarters: str) -> dict[str, Grant]:

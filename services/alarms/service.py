@@ -25,7 +25,7 @@ from services.alarms.settings import Settings
 
 SERVICE = "alarms"
 
-#: What is remembered before anything happened.
+#: What it remembers beside the retained messages, when it starts for the first time.
 EMPTY: Mapping[str, Any] = {"engine": {}, "outbox": []}
 
 #: After the first connection, or without one, until when retained alarms are waited for.
@@ -43,7 +43,7 @@ class Alarms:
         self._data = Path(settings.data)
         self._inbox: queue.SimpleQueue[MQTTMessage] = queue.SimpleQueue()
         self._engine = Engine(settings, now)
-        kept = _snapshot.load(self._data, EMPTY)
+        kept = _snapshot.load(self._data, EMPTY, lost="silent sensors are counted anew")
         self._engine.resume(kept["engine"])
         self._webhook = Webhook(settings.webhook, settings.webhook_key, kept["outbox"])
         self._queue = node.Queue(settings.queue_messages, now)

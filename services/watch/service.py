@@ -31,7 +31,7 @@ class Watch:
     def __init__(self, settings: Settings, health: Health) -> None:
         self._settings, self._health = settings, health
         self._data = Path(settings.data)
-        kept = _snapshot.load(self._data, EMPTY)
+        kept = _snapshot.load(self._data, EMPTY, lost="a site's silence is counted anew")
         self._engine = Engine(
             settings.databases,
             silent_seconds=settings.silent_seconds,

@@ -11,9 +11,10 @@ import pytest
 from cryptography import x509
 
 from components.edge_node.domain_xml import stylesheet
+from config.derive import identity_key
 from lab.paths import CHECKOUT
 from tests.recording import FACTS, Recording, Registered, committed, deploy, texts
-from tests.sites import STACKS, edited, section
+from tests.sites import SEED, STACKS, edited, entries, section
 
 DOMAIN = "libvirt:index/domain:Domain"
 VOLUME = "libvirt:index/volume:Volume"
@@ -138,9 +139,9 @@ def test_headquarters_without_a_store_has_no_docker() -> None:
     assert not recording.of_type(SUMMARY_STORE)
 
 
-def test_a_site_has_five_containers() -> None:
-    names = {"oslo-mosquitto", "oslo-telegraf", "oslo-influxdb", "oslo-telegraf-mesh", "oslo-alarms"}
-    assert set(committed("oslo").of_type(CONTAINER)) == names
+def test_a_site_has_six_containers() -> None:
+    names = {"mosquitto", "telegraf", "influxdb", "telegraf-mesh", "alarms", "uplink"}
+    assert set(committed("oslo").of_type(CONTAINER)) == {f"oslo-{name}" for name in names}
 
 
 @each_stack
@@ -552,17 +553,18 @@ def restarted(site: Any) -> set[str]:
     return {name for name, value in configs(after).items() if value != configs(before)[name]}
 
 
-def test_a_sensor_in_another_pen_restarts_collector_and_alarms() -> None:
+def test_a_sensor_in_another_pen_restarts_collector_alarms_and_uplink() -> None:
     assert restarted(edited(section("oslo"), "iot", "sensors", 0, "pen", value="pen-2")) == {
         "telegraf",
         "alarms",
+        "uplink",
     }
 
 
-def test_a_new_sensor_restarts_broker_collector_and_alarms() -> None:
+def test_a_new_sensor_restarts_broker_collector_alarms_and_uplink() -> None:
     site = section("oslo")
     site["iot"]["sensors"].append({"id": "pen3-temp", "pen": "pen-1", "quantities": ["temperature"]})
-    assert restarted(site) == {"mosquitto", "telegraf", "alarms"}
+    assert restarted(site) == {"mosquitto", "telegraf", "alarms", "uplink"}
 
 
 def test_a_change_of_the_vm_alone_restarts_nothing() -> None:
@@ -575,11 +577,33 @@ def test_new_passwords_restart_their_readers() -> None:
         "telegraf",
         "telegraf-mesh",
         "alarms",
+        "uplink",
     }
 
 
 def test_another_limit_restarts_the_alarms_alone() -> None:
     assert restarted(edited(section("oslo"), "iot", "quantities", "oxygen", "low", value=6)) == {"alarms"}
+
+
+def test_another_group_restarts_the_uplink_alone() -> None:
+    assert restarted(edited(section("oslo"), "iot", "uplink", "groups", value=[])) == {"uplink"}
+
+
+def test_headquarters_next_key_restarts_the_uplink_once_it_is_the_only_one() -> None:
+    """While both are there, headquarters lets both in: a site changes when its registry says so."""
+    rotating, rotated = entries(), entries()
+    rotating["hq"]["nextIdentityKey"] = identity_key(SEED, "hq", 2).public
+    rotated["hq"]["identityKey"] = identity_key(SEED, "hq", 2).public
+    now = configs(committed("oslo"))
+    for registry, expected in ((rotating, set()), (rotated, {"uplink"})):
+        after = configs(deploy("oslo", section("oslo"), registry=registry))
+        assert {name for name in after if after[name] != now[name]} == expected
+
+
+def test_the_uplink_waits_for_no_tunnel() -> None:
+    dependencies = committed("oslo").named("oslo-uplink").dependencies
+    assert f"{COMMAND}::oslo-influxdb-users" in dependencies
+    assert not [each for each in dependencies if each.endswith(("-tunnel", "-mesh"))]
 
 
 def test_a_container_is_made_once_its_image_and_files_have_proved_themselves() -> None:

@@ -48,7 +48,7 @@ def healthy(stack: Stack) -> bool:
 
 
 #: What runs on oslo.
-CONTAINERS = 5
+CONTAINERS = 6
 
 KEPT = "/srv/fjord-edge/kept"
 

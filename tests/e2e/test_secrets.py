@@ -41,6 +41,8 @@ def test_processes_and_containers_hold_none_in_words_or_environment(stack: Stack
 
 def test_configuration_is_its_own_services_alone(oslo: Stack) -> None:
     readable = on_node(
-        oslo, "sudo find /etc/fjord-edge/mosquitto /etc/fjord-edge/telegraf /etc/fjord-edge/alarms -type f -perm /077"
+        oslo,
+        "sudo find /etc/fjord-edge/mosquitto /etc/fjord-edge/telegraf /etc/fjord-edge/alarms /etc/fjord-edge/uplink "
+        "-type f -perm /077",
     )
     assert readable == ""

@@ -1,4 +1,4 @@
-"""An alarm as its message."""
+"""An alarm as its message tells it."""
 
 import pytest
 
