@@ -43,6 +43,7 @@ lock: ## resolve pyproject.toml anew into the three lock files
 	@.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header pyproject.toml -c requirements-dev.txt -o requirements.txt
 	@.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --group pyproject.toml:services -c requirements-dev.txt -o services/requirements.txt
 
-golden: ## write the golden files and the JSON Schema anew, for review
+golden: ## write the golden files, the JSON Schema and CODEOWNERS anew, for review
 	@$(PYTHON) -m config.schema
+	@$(PYTHON) -m config.codeowners
 	@GOLDEN=write .venv/bin/pytest --quiet tests/test_golden.py

@@ -49,10 +49,8 @@ class Site:
         Raises:
             ConfigError: what is wrong in the file.
         """
-        path = arguments.config_file or CHECKOUT / f"Pulumi.{arguments.site}.yaml"
+        path = stack_file(arguments.site, arguments.config_file)
         key = f"{PROJECT}:site"
-        if not path.is_file():
-            raise ConfigError(Mistake(path.name, "", "", "there is no such stack file; see Pulumi.oslo.yaml"))
         content = (yaml.safe_load(path.read_text()) or {}).get("config", {})
         if not isinstance(content.get(key), dict):
             raise ConfigError(Mistake(path.name, key, "", "this section is missing; see Pulumi.oslo.yaml"))
@@ -154,6 +152,19 @@ class Site:
             known_hosts.flush()
             words = ["ssh", *_ssh(Path(known_hosts.name)), f"{user}@{address}", command]
             return run(words, limit_seconds=limit_seconds)
+
+
+def stack_file(site: str, path: Path | None = None) -> Path:
+    """Where a site's stack file is: in the checkout, unless a path is given.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    path = path or CHECKOUT / f"Pulumi.{site}.yaml"
+    if not path.is_file():
+        remedy = f"there is no such stack file; `edge new-site {site}` makes one"
+        raise ConfigError(Mistake(path.name, "", "", remedy))
+    return path
 
 
 def run(
