@@ -12,8 +12,11 @@ from edge import (
     destroy,
     device,
     doctor,
+    env,
+    handover,
     key,
     mesh,
+    new_site,
     pin,
     replace_node,
     reseed,
@@ -24,11 +27,13 @@ from edge import (
 )
 from edge.site import EdgeError
 
-SUBCOMMANDS = (
+#: What reads a stack file, wherever it lies.
+OF_A_STACK = (
     doctor,
     status,
     mesh,
     scan,
+    env,
     device,
     pin,
     key,
@@ -40,6 +45,8 @@ SUBCOMMANDS = (
     destroy,
     delete_data,
 )
+#: What the engine writes into the checkout's own stack file.
+OF_THE_CHECKOUT = (new_site, handover)
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -60,11 +67,12 @@ def parser() -> argparse.ArgumentParser:
     """The words that the command understands."""
     whole = argparse.ArgumentParser(prog="edge", description="What a team does with its site beside `pulumi up`.")
     commands = whole.add_subparsers(required=True, metavar="SUBCOMMAND")
-    for module in SUBCOMMANDS:
+    for module in (*OF_THE_CHECKOUT, *OF_A_STACK):
         name, text = module.__name__.rpartition(".")[2].replace("_", "-"), str(module.__doc__).splitlines()[0]
         command = commands.add_parser(name, help=text, description=module.__doc__)
         command.add_argument("site", help="the stack's name")
-        command.add_argument("--config-file", type=Path, help="another file than Pulumi.<site>.yaml")
+        if module in OF_A_STACK:
+            command.add_argument("--config-file", type=Path, help="another file than Pulumi.<site>.yaml")
         module.add_arguments(command)
         command.set_defaults(run=module.run)
     return whole

@@ -53,7 +53,7 @@ class Site:
         Raises:
             ConfigError: what is wrong in the file.
         """
-        path = config_file(arguments)
+        path = stack_file(arguments.site, arguments.config_file)
         content = read_config(path.read_text(), path.name)
         return cls(arguments.site, parse_section(content[SECTION], path.name), content, path)
 
@@ -183,15 +183,16 @@ class Site:
             return run(words, limit_seconds=limit_seconds)
 
 
-def config_file(arguments: argparse.Namespace) -> Path:
-    """The stack file that is meant.
+def stack_file(site: str, path: Path | None = None) -> Path:
+    """Where a site's stack file is: in the checkout, unless a path is given.
 
     Raises:
         ConfigError: there is none.
     """
-    path: Path = arguments.config_file or CHECKOUT / f"Pulumi.{arguments.site}.yaml"
+    path = path or CHECKOUT / f"Pulumi.{site}.yaml"
     if not path.is_file():
-        raise ConfigError(Mistake(path.name, "", "", "there is no such stack file; see Pulumi.oslo.yaml"))
+        remedy = f"there is no such stack file; `edge new-site {site}` makes one"
+        raise ConfigError(Mistake(path.name, "", "", remedy))
     return path
 
 

@@ -76,7 +76,8 @@ def test_a_hypervisor_that_does_not_answer_is_told(
 
 def test_a_site_without_a_stack_file_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "atlantis"]) == 1
-    assert capsys.readouterr().err == "edge: Pulumi.atlantis.yaml: there is no such stack file; see Pulumi.oslo.yaml\n"
+    remedy = "there is no such stack file; `edge new-site atlantis` makes one"
+    assert capsys.readouterr().err == f"edge: Pulumi.atlantis.yaml: {remedy}\n"
 
 
 def node_says(world: World, **live: Any) -> None:

@@ -15,8 +15,10 @@ class World:
             program = folder / name
             program.write_text(
                 f"#!/bin/sh\nprintf '%s\\n' \"{name} $*\" >> {folder}/asked\ncat > {folder}/stdin-{name}\n"
+                f"case \"$*\" in $(cat {folder}/refuses-{name})*) echo 'error: refused' >&2; exit 1 ;; esac\n"
                 f"cat {folder}/answer-{name}\nexit $(cat {folder}/status-{name})\n"
             )
+            (folder / f"refuses-{name}").write_text("nothing")
             program.chmod(0o755)
             self.answer(name, "")
         self.answer("pulumi", json.dumps(OUTPUTS))
@@ -24,6 +26,10 @@ class World:
     def answer(self, name: str, text: str, status: int = 0) -> None:
         (self.folder / f"answer-{name}").write_text(text)
         (self.folder / f"status-{name}").write_text(str(status))
+
+    def refuse(self, name: str, words: str) -> None:
+        """Let a program fail at what begins with these words, whatever it answers to the rest."""
+        (self.folder / f"refuses-{name}").write_text(words.replace(" ", "\\ "))
 
     @property
     def asked(self) -> list[str]:
