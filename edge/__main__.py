@@ -6,10 +6,45 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from config.base import ConfigError
-from edge import backup, delete_data, destroy, doctor, key, mesh, replace_node, reseed, restore, snapshot, status
+from edge import (
+    backup,
+    delete_data,
+    destroy,
+    doctor,
+    drift,
+    key,
+    mesh,
+    order,
+    replace_node,
+    reseed,
+    restore,
+    rollout,
+    snapshot,
+    status,
+    unlock,
+)
 from edge.site import EdgeError
 
-SUBCOMMANDS = (doctor, status, mesh, key, reseed, backup, snapshot, restore, replace_node, destroy, delete_data)
+SUBCOMMANDS = (
+    doctor,
+    status,
+    drift,
+    mesh,
+    key,
+    reseed,
+    backup,
+    snapshot,
+    restore,
+    replace_node,
+    destroy,
+    delete_data,
+    unlock,
+    order,
+    rollout,
+)
+
+#: What takes no site, since it is about all of them; `status` is about all when it is given none.
+OF_ALL_SITES = (order, rollout)
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -33,8 +68,11 @@ def parser() -> argparse.ArgumentParser:
     for module in SUBCOMMANDS:
         name, text = module.__name__.rpartition(".")[2].replace("_", "-"), str(module.__doc__).splitlines()[0]
         command = commands.add_parser(name, help=text, description=module.__doc__)
-        command.add_argument("site", help="the stack's name")
-        command.add_argument("--config-file", type=Path, help="another file than Pulumi.<site>.yaml")
+        if module not in OF_ALL_SITES:
+            command.add_argument("site", nargs="?" if module is status else None, help="the stack's name")
+        command.add_argument(
+            "--config-file", type=Path, help="another file than Pulumi.<site>.yaml; <site> in it is the name"
+        )
         module.add_arguments(command)
         command.set_defaults(run=module.run)
     return whole

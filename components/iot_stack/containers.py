@@ -87,6 +87,10 @@ def tunnel_figures(images: Images) -> Service:
     )
 
 
+#: Prints the topics of the alarms that are raised, as JSON.
+RAISED_ALARMS = f"sudo {CONFIGURATION}/before-shutdown.d/iot-stack raised"
+
+
 def hook_files() -> list[File]:
     """What the node calls before it goes down, and before a backup."""
     programs = Path(__file__).parent / "on_node"
