@@ -18,7 +18,7 @@ from typing import Annotated, Literal, Self
 from urllib.parse import parse_qsl, urlsplit
 
 import yaml
-from pydantic import AfterValidator, IPvAnyNetwork, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, IPvAnyNetwork, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from config.base import ConfigError, Mistake, Model
@@ -107,6 +107,8 @@ class Entry(Model):
     """host:port where others reach it; absent behind NAT."""
     next_endpoint: Endpoint | None = None
     """Where the hub is reached with its next key: another port, since both keys are in use at once."""
+    ring: Annotated[int, Field(ge=1, le=9)] = 5
+    """When a merged change is deployed here: ring by ring, the lowest first; headquarters has a place of its own."""
     mesh: IPv4Network | None = None
     """The mesh's network; the hub's file alone says it."""
     mesh6: IPv6Network | None = None
@@ -119,6 +121,13 @@ class Entry(Model):
             raise ValueError("a hub needs `endpoint` (host:port) and `mesh` (the mesh's network)")
         if self.role == "site" and (self.mesh is not None or self.mesh6 is not None):
             raise ValueError("only the hub's file says `mesh` and `mesh6`; remove it")
+        return self
+
+    @model_validator(mode="after")
+    def hub_is_in_no_ring(self) -> Self:
+        """Headquarters goes before or after all rings, as the change asks; `edge order` tells which."""
+        if self.role == "hub" and "ring" in self.model_fields_set:
+            raise ValueError("headquarters is in no ring; remove `ring`")
         return self
 
     @model_validator(mode="after")

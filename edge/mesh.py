@@ -74,7 +74,7 @@ def diagram(site: str, registry: Registry, found: Sequence[dict[str, Any]]) -> s
         lines.append(f'    {_id(name)}["{"<br/>".join((name, *_addresses(name, registry)))}"]')
     for name in names[1:]:
         ages = [row["handshakeAgeSeconds"] for row in found if row["peer"] == name and _is_present(row)]
-        link = f'-- "{_age(min(ages))}" ---' if ages else '-. "down" .-'
+        link = f'-- "{age(min(ages))}" ---' if ages else '-. "down" .-'
         lines.append(f"    {_id(name)} {link} {_id(site)}")
     return "\n".join(lines)
 
@@ -95,13 +95,14 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         ", ".join(row["addresses"]),
         "next" if row["next"] else "current",
         row["endpoint"] or "none yet",
-        _age(row["handshakeAgeSeconds"]),
+        age(row["handshakeAgeSeconds"]),
         _bytes(row["receivedBytes"]),
         _bytes(row["sentBytes"]),
     )
 
 
-def _age(seconds: int | None) -> str:
+def age(seconds: int | None) -> str:
+    """How long ago, for a person; None is never."""
     if seconds is None:
         return "never"
     minutes, rest = divmod(seconds, 60)

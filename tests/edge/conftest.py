@@ -11,6 +11,10 @@ from tests.sites import entries, section, write_registry
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    # Not above: what it imports warns, and the warnings' filter is set later than this file is read.
+    from edge.unlock import folder
+
+    folder.cache_clear()
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     return World(tmp_path)
 
