@@ -1,4 +1,7 @@
-"""The edge command: `edge SUBCOMMAND SITE`. Exit status 0: all is well; 1: something is not; 2: wrong use."""
+"""The edge command: `edge SUBCOMMAND SITE`, `edge plan` for all sites.
+
+Exit status 0: all is well; 1: something is not; 2: wrong use.
+"""
 
 import argparse
 import sys
@@ -6,10 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from config.base import ConfigError
-from edge import backup, delete_data, destroy, doctor, key, mesh, replace_node, reseed, restore, snapshot, status
+from edge import backup, delete_data, destroy, doctor, key, mesh, plan, replace_node, reseed, restore, snapshot, status
 from edge.site import EdgeError
 
-SUBCOMMANDS = (doctor, status, mesh, key, reseed, backup, snapshot, restore, replace_node, destroy, delete_data)
+OF_A_SITE = (doctor, status, mesh, key, reseed, backup, snapshot, restore, replace_node, destroy, delete_data)
+OF_ALL_SITES = (plan,)
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -30,11 +34,12 @@ def parser() -> argparse.ArgumentParser:
     """The words that the command understands."""
     whole = argparse.ArgumentParser(prog="edge", description="What a team does with its site beside `pulumi up`.")
     commands = whole.add_subparsers(required=True, metavar="SUBCOMMAND")
-    for module in SUBCOMMANDS:
+    for module in (*OF_A_SITE, *OF_ALL_SITES):
         name, text = module.__name__.rpartition(".")[2].replace("_", "-"), str(module.__doc__).splitlines()[0]
         command = commands.add_parser(name, help=text, description=module.__doc__)
-        command.add_argument("site", help="the stack's name")
-        command.add_argument("--config-file", type=Path, help="another file than Pulumi.<site>.yaml")
+        if module in OF_A_SITE:
+            command.add_argument("site", help="the stack's name")
+            command.add_argument("--config-file", type=Path, help="another file than Pulumi.<site>.yaml")
         module.add_arguments(command)
         command.set_defaults(run=module.run)
     return whole

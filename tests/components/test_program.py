@@ -11,8 +11,9 @@ import pytest
 from cryptography import x509
 
 from components.edge_node.domain_xml import stylesheet
+from edge.recorder.recording import Registered
 from lab.paths import CHECKOUT
-from tests.recording import FACTS, Recording, Registered, committed, deploy, texts
+from tests.recording import FACTS, Recording, committed, deploy, texts
 from tests.sites import STACKS, edited, section
 
 DOMAIN = "libvirt:index/domain:Domain"
