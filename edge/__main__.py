@@ -9,10 +9,44 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from config.base import ConfigError
-from edge import backup, delete_data, destroy, doctor, key, mesh, plan, replace_node, reseed, restore, snapshot, status
+from edge import (
+    backup,
+    delete_data,
+    destroy,
+    device,
+    doctor,
+    key,
+    mesh,
+    pin,
+    plan,
+    replace_node,
+    reseed,
+    restore,
+    scan,
+    snapshot,
+    status,
+)
 from edge.site import EdgeError
 
-OF_A_SITE = (doctor, status, mesh, key, reseed, backup, snapshot, restore, replace_node, destroy, delete_data)
+SUBCOMMANDS = (
+    doctor,
+    status,
+    mesh,
+    scan,
+    device,
+    pin,
+    key,
+    reseed,
+    backup,
+    snapshot,
+    restore,
+    replace_node,
+    destroy,
+    delete_data,
+    plan,
+)
+
+#: What takes no site, since it is about all of them.
 OF_ALL_SITES = (plan,)
 
 
@@ -34,10 +68,10 @@ def parser() -> argparse.ArgumentParser:
     """The words that the command understands."""
     whole = argparse.ArgumentParser(prog="edge", description="What a team does with its site beside `pulumi up`.")
     commands = whole.add_subparsers(required=True, metavar="SUBCOMMAND")
-    for module in (*OF_A_SITE, *OF_ALL_SITES):
+    for module in SUBCOMMANDS:
         name, text = module.__name__.rpartition(".")[2].replace("_", "-"), str(module.__doc__).splitlines()[0]
         command = commands.add_parser(name, help=text, description=module.__doc__)
-        if module in OF_A_SITE:
+        if module not in OF_ALL_SITES:
             command.add_argument("site", help="the stack's name")
             command.add_argument("--config-file", type=Path, help="another file than Pulumi.<site>.yaml")
         module.add_arguments(command)

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 
+from components._influxdb import INFLUXDB_PORT
 from components.iot_stack.containers import MQTT_TLS_PORT
+from components.iot_stack.telegraf import DATABASE
 from config.derive import CertifiedKey, MqttUser
 from config.iot import Iot
 from services import _settings
-from services._settings import Broker
+from services._settings import Broker, Database
 from services.alarms import settings as alarms
+from services.uplink import settings as uplink
 
 #: A device that sends seldom is silent after so many readings that did not come.
 _MISSED = 3
@@ -66,6 +69,47 @@ def alarm_settings(
         certificate_days=asked.certificate_days,
         webhook=asked.webhook,
         webhook_key=webhook_key,
+    )
+
+
+def uplink_settings(
+    iot: Iot, site: str, mqtt: Callable[[str], MqttUser], *, influxdb_password: str, headquarters: Database
+) -> uplink.Settings:
+    """What headquarters is told, and how.
+
+    Args:
+        iot: the site's section.
+        site: its name.
+        mqtt: gives a broker user.
+        influxdb_password: of the user `uplink` at the local database.
+        headquarters: where summaries go.
+    """
+    asked = iot.uplink
+    return uplink.Settings(
+        site=site,
+        broker=broker("uplink", mqtt("uplink")),
+        readings=Database(
+            url=f"http://influxdb:{INFLUXDB_PORT}", name=DATABASE, user="uplink", password=influxdb_password
+        ),
+        headquarters=headquarters,
+        groups=tuple(
+            uplink.Group(
+                name=group.name,
+                quantity=group.quantity,
+                sensors=group.sensors,
+                min_sensors=group.min_sensors,
+                step=None if group.quantity in asked.not_personal else asked.rounding[group.quantity],
+            )
+            for group in asked.groups
+        ),
+        sensors=tuple(
+            uplink.Sensor(id=sensor.id, pen=sensor.pen, quantities=sensor.quantities) for sensor in iot.sensors
+        ),
+        not_personal=tuple(asked.not_personal),
+        allowed_lateness_seconds=asked.allowed_lateness_seconds,
+        late_horizon_hours=asked.late_horizon_hours,
+        outage_budget_days=asked.outage_budget_days,
+        kib_per_second=asked.kib_per_second,
     )
 
 

@@ -27,7 +27,7 @@ def mqtt_secrets(stack: str, iot: Iot) -> Mapping[str, list[str]]:
     authority = derive.certificate_authority(SEED, stack, 1, **life)
     server = derive.server_certificate(SEED, stack, 1, authority=authority, names=["any"], addresses=[], **life)
     sensors = [derive.mqtt_user(SEED, stack, sensor.id, 1) for sensor in iot.sensors]
-    services = [derive.mqtt_user(SEED, stack, name, 1) for name in ("telegraf", "health", "alarms")]
+    services = [derive.mqtt_user(SEED, stack, name, 1) for name in ("telegraf", "health", "alarms", "uplink")]
     return {
         "authority's key": key_lines(authority.private),
         "server's key": key_lines(server.private),
@@ -36,9 +36,14 @@ def mqtt_secrets(stack: str, iot: Iot) -> Mapping[str, list[str]]:
         "webhook key": [derive.webhook_key(SEED, stack, 1)],
         "password hashes": [user.password_hash for user in [*sensors, *services]],
         "database passwords": [
-            derive.influxdb_password(SEED, stack, user, 1) for user in ("admin", "telegraf", "reader")
+            derive.influxdb_password(SEED, stack, user, 1) for user in ("admin", "telegraf", "reader", "uplink")
         ],
     }
+
+
+def account_at_headquarters(stack: str) -> Mapping[str, list[str]]:
+    own, theirs = derive.identity_key(SEED, stack, 1), registry().entries["hq"].identity_key
+    return {"password at headquarters": [derive.summary_account(stack, own, theirs)[1]]}
 
 
 def store_secrets() -> Mapping[str, list[str]]:
@@ -47,6 +52,8 @@ def store_secrets() -> Mapping[str, list[str]]:
     return {
         "administrator's password": [derive.influxdb_password(SEED, "hq", "admin", 1)],
         "sites' passwords": [password for _, password in accounts],
+        "headquarters' password": [derive.influxdb_password(SEED, "hq", "headquarters", 1)],
+        "webhook key": [derive.webhook_key(SEED, "hq", 1)],
     }
 
 
@@ -59,6 +66,7 @@ def secrets(stack: str) -> dict[str, list[str]]:
         "identity key": [derive.identity_key(SEED, stack, 1).private],
         "SSH host key": key_lines(derive.ssh_host_key(SEED, stack, 1).private),
         **(mqtt_secrets(stack, section.iot) if section.iot else {}),
+        **(account_at_headquarters(stack) if section.iot else {}),
         **(store_secrets() if section.summaries else {}),
     }
 
@@ -120,6 +128,8 @@ def test_each_secret_of_headquarters_reaches_its_readers() -> None:
         "SSH host key": {"hq-first-boot-1"},
         "administrator's password": {"hq-influxdb-users"},
         "sites' passwords": {"hq-influxdb-users"},
+        "headquarters' password": {"hq-influxdb-users", "hq-watch-files"},
+        "webhook key": {"hq-watch-files"},
     }
 
 
@@ -134,10 +144,21 @@ def test_each_secret_reaches_its_readers() -> None:
         "authority's key": set(),
         "server's key": {"oslo-mosquitto-files"},
         "sensors' passwords": set(),
-        "services' passwords": {"oslo-mosquitto-files", "oslo-telegraf-files", "oslo-alarms-files"},
+        "services' passwords": {
+            "oslo-mosquitto-files",
+            "oslo-telegraf-files",
+            "oslo-alarms-files",
+            "oslo-uplink-files",
+        },
         "webhook key": {"oslo-alarms-files"},
         "password hashes": {"oslo-mosquitto-files"},
-        "database passwords": {"oslo-influxdb-users", "oslo-telegraf-files", "oslo-telegraf-mesh-files"},
+        "database passwords": {
+            "oslo-influxdb-users",
+            "oslo-telegraf-files",
+            "oslo-telegraf-mesh-files",
+            "oslo-uplink-files",
+        },
+        "password at headquarters": {"oslo-uplink-files"},
     }
 
 
@@ -151,7 +172,7 @@ def test_a_file_that_holds_a_secret_is_its_readers_alone(stack: str) -> None:
             if any(value in contents for value in values):
                 assert member.mode & 0o077 == 0, member.name
                 checked += 1
-    assert checked == {"hq": 2, "oslo": 8}[stack]
+    assert checked == {"hq": 3, "oslo": 9}[stack]
 
 
 def unpacked(inputs: Mapping[str, Any]) -> list[tuple[tarfile.TarInfo, str]]:
