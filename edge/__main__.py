@@ -19,6 +19,7 @@ from edge import (
     mesh,
     pin,
     plan,
+    preview,
     replace_node,
     reseed,
     restore,
@@ -43,6 +44,7 @@ SUBCOMMANDS = (
     replace_node,
     destroy,
     delete_data,
+    preview,
     plan,
 )
 

@@ -3,14 +3,17 @@
 import argparse
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from config.loader import CHECKOUT
 from edge.plan.difference import difference
 from edge.plan.markdown import Plan, markdown
 from edge.plan.peers import diagram
 from edge.plan.policies import violations
+from edge.plan.previews import fold, read
 from edge.plan.record import record
 from edge.plan.revisions import Repository, Revision, touched
 from edge.plan.steps import steps
@@ -20,18 +23,24 @@ from edge.plan.verdict import Recorded, SitePlan, Verdict, judge
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What it understands."""
     parser.add_argument("--base", required=True, metavar="COMMIT", help="what the change is to be merged into")
+    parser.add_argument("--previews", type=Path, metavar="FOLDER", help="what edge preview said of sites, a file each")
     parser.add_argument("--json", action="store_true", help="for scripts")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the plan; the status is 1 when a site is refused, loses data or breaks a mandatory policy."""
-    plan = compare(Repository(CHECKOUT), arguments.base)
+    plan = compare(Repository(CHECKOUT), arguments.base, read(arguments.previews) if arguments.previews else {})
     print(json.dumps(_told(plan), indent=2) if arguments.json else markdown(plan), end="\n" if arguments.json else "")
     return 1 if plan.fails else 0
 
 
-def compare(repository: Repository, base: str) -> Plan:
+def compare(repository: Repository, base: str, previews: Mapping[str, Mapping[str, Any]] | None = None) -> Plan:
     """Compare the working tree with where it went apart from `base`.
+
+    Args:
+        repository: of the working tree.
+        base: a commit, branch or tag.
+        previews: what `edge preview` said, by site; it takes the place of the site's verdict.
 
     Raises:
         EdgeError: git knows no such commit, or a recorder failed.
@@ -41,7 +50,7 @@ def compare(repository: Repository, base: str) -> Plan:
     with tempfile.TemporaryDirectory() as folder:
         before = repository.extract(commit, Path(folder))
         sites = sorted(touched(repository.changed(commit), before, after))
-        plans = plan_sites(sites, before, after)
+        plans = fold(plan_sites(sites, before, after), previews or {})
         return Plan(
             base=commit,
             sites=sorted(plans, key=lambda plan: (list(Verdict).index(plan.verdicts[0]), plan.site)),
@@ -99,7 +108,5 @@ def _told(plan: Plan) -> dict[str, object]:
         "others": plan.others,
         "mesh": plan.mesh,
         "approvals": plan.approvals,
-        "violations": None
-        if plan.violations is None
-        else [{"site": site, **violation._asdict()} for site, violation in plan.violations],
+        "violations": [{"site": site, **asdict(violation)} for site, violation in plan.violations],
     }

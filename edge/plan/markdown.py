@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edge.plan.difference import difference
-from edge.plan.policies import Violation
 from edge.plan.verdict import SitePlan, Verdict
+from policy.plan import Violation
 
 #: What a comment on GitHub may have; bytes are counted, which are never fewer than its characters.
 LIMIT = 65_536
@@ -35,8 +35,8 @@ class Plan:
     """How many it cannot touch."""
     mesh: str | None
     """A Mermaid diagram, where peers change."""
-    violations: Sequence[tuple[str, Violation]] | None
-    """Sites and what of them breaks a policy; None where there is no policy pack."""
+    violations: Sequence[tuple[str, Violation]]
+    """Sites and what of them breaks a policy."""
 
     @property
     def approvals(self) -> dict[str, list[str]]:
@@ -51,7 +51,7 @@ class Plan:
     @property
     def fails(self) -> bool:
         """Whether it must not be merged as it is."""
-        broken = any(violation.is_mandatory for _, violation in self.violations or ())
+        broken = any(violation.is_mandatory for _, violation in self.violations)
         return broken or any(site.fails for site in self.sites)
 
 
@@ -60,14 +60,13 @@ def markdown(plan: Plan) -> str:
     head = [MARKER, "## Plan", "", *_summary(plan), *_table(plan)]
     if plan.mesh:
         head += ["", "### Mesh", "", "```mermaid", plan.mesh, "```"]
-    if plan.violations is not None:
-        head += ["", "### Policies", "", *_policies(plan.violations)]
+    head += ["", "### Policies", "", *_policies(plan.violations)]
     head += ["", "### Approvals", "", *_approvals(plan)]
     foot = [
         "",
-        f"Compared with `{plan.base[:12]}`, by placeholder seeds: that a site's seed gives its registered keys is ",
+        f"Compared with `{plan.base[:12]}`, by placeholder seeds: that a site's seed gives its registered keys is left "
+        "to its own update.",
     ]
-    foot[-1] += "left to its own update."
     left = LIMIT - _size([*head, *foot])
     return "\n".join([*head, *_details(plan.sites, left), *foot]) + "\n"
 
@@ -78,8 +77,8 @@ def _summary(plan: Plan) -> list[str]:
     if lost:
         lines += ["> [!CAUTION]", f"> **DATA LOST** at {', '.join(map(_cell, lost))}.", ""]
     if not plan.sites:
-        return [*lines, f"No site is touched; there are {plan.others}."]
-    return [*lines, f"{len(plan.sites)} sites can be touched, {plan.others} others cannot.", ""]
+        return [*lines, f"It touches none of {plan.others} sites."]
+    return [*lines, f"It can touch {len(plan.sites)} of {len(plan.sites) + plan.others} sites.", ""]
 
 
 def _table(plan: Plan) -> list[str]:

@@ -1,36 +1,40 @@
-"""What the policy pack says of a plan's resources, where there is a pack."""
+"""What the policy pack says of a plan's resources."""
 
-import importlib
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol, cast
+from dataclasses import replace
+from typing import Any
 
-from config.loader import CHECKOUT
-from edge.recorder.recording import Registered
+from pulumi.runtime.rpc import UNKNOWN
 
-#: The pack's own module for this: pulumi/actions loads `policy/__main__.py`, which runs a server.
-PACK = "policy.plan"
-
-
-class Violation(NamedTuple):
-    """One resource that breaks one rule."""
-
-    policy: str
-    resource: str
-    message: str
-    is_mandatory: bool
-    """Whether it must not be merged."""
+from edge.plan.steps import COMPUTED
+from edge.recorder.recording import Registered, Secret
+from policy import plan
+from policy.plan import Violation
 
 
-class Pack(Protocol):
-    """What a pack's module has."""
+def violations(plans: Mapping[str, Sequence[Registered]]) -> list[tuple[str, Violation]]:
+    """What each site's resources break, with the site."""
+    return [
+        (site, violation)
+        for site, resources in plans.items()
+        for violation in plan.violations([_as_previewed(each) for each in resources])
+    ]
 
-    def violations(self, resources: Sequence[Registered]) -> Sequence[Violation]:
-        """What the resources of one site break."""
+
+def _as_previewed(resource: Registered) -> Registered:
+    """A resource in which the recorder's names for what only a provider knows are unknown, as in a preview."""
+    return replace(resource, inputs=_unknown(resource.inputs))
 
 
-def violations(plans: Mapping[str, Sequence[Registered]]) -> list[tuple[str, Violation]] | None:
-    """What each site's resources break, with the site; None where the checkout has no pack that is asked this way."""
-    if not (CHECKOUT / f"{PACK.replace('.', '/')}.py").is_file():
-        return None
-    pack = cast("Pack", importlib.import_module(PACK))
-    return [(site, violation) for site, resources in plans.items() for violation in pack.violations(resources)]
+def _unknown(value: Any) -> Any:
+    match value:
+        case str():
+            return UNKNOWN if COMPUTED.fullmatch(value) else value
+        case Secret():
+            return Secret(_unknown(value.value))
+        case Mapping():
+            return {key: _unknown(item) for key, item in value.items()}
+        case list():
+            return [_unknown(item) for item in value]
+        case _:
+            return value

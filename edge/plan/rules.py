@@ -4,7 +4,7 @@
 Sources: `resource_libvirt_*.go` of dmacvicar/terraform-provider-libvirt 0.8.3, `resource_docker_*.go` of
 kreuzwerker/terraform-provider-docker as wrapped by pulumi-docker 5.2.0: a field with `ForceNew` replaces. The command
 provider's is `provider/pkg/provider/remote/command.go` of pulumi-command 1.2.1, where `replaceOnChanges` does.
-tests/e2e/test_plan.py holds the table against those sources, and plans against the engine's previews.
+tests/e2e/test_plan.py holds plans against the engine's previews of the same edits.
 """
 
 from collections.abc import Mapping

@@ -11,7 +11,7 @@ from edge.recorder.recording import Registered, Secret
 Operation = Literal["create", "update", "replace", "delete"]
 
 #: How the recorder names what only a provider knows.
-_COMPUTED = re.compile(r"<(\w+) of ([^<>]+)>")
+COMPUTED = re.compile(r"<(\w+) of ([^<>]+)>")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +120,7 @@ def _renamed(value: Any, names: Mapping[str, str]) -> Any:
     """A value of before in which other resources have the names of now."""
     match value:
         case str():
-            return _COMPUTED.sub(lambda found: f"<{found[1]} of {names.get(found[2], found[2])}>", value)
+            return COMPUTED.sub(lambda found: f"<{found[1]} of {names.get(found[2], found[2])}>", value)
         case Secret():
             return Secret(_renamed(value.value, names))
         case Mapping():
@@ -139,7 +139,7 @@ def _needs(value: Any) -> set[str]:
 def _texts_needs(value: Any) -> Iterator[str]:
     match value:
         case str():
-            yield from (name for _, name in _COMPUTED.findall(value))
+            yield from (name for _, name in COMPUTED.findall(value))
         case Secret():
             yield from _texts_needs(value.value)
         case Mapping():

@@ -52,7 +52,7 @@ class SitePlan:
     fails: bool = False
     """Whether it must not be merged as it is."""
     source: str = "plan"
-    """Where it is from."""
+    """Where the verdict is from; more than that is shown where it is no plan, or should have been a preview."""
 
 
 def judge(
@@ -78,8 +78,8 @@ def judge(
     if after is None:
         found[Verdict.REMOVED] = (
             "nothing of it is deleted by that: it runs on until `edge destroy`, its data stays until "
+            "`edge delete-data`; do both before its files go"
         )
-        found[Verdict.REMOVED] += "`edge delete-data`; do both before its files go"
     elif after.refused:
         found[Verdict.REFUSED] = _on_one_line(after.refused)
         if before and before.refused:
@@ -147,4 +147,4 @@ def _names(steps: Sequence[Step]) -> str:
 
 
 def _on_one_line(text: str) -> str:
-    return "; ".join(line for line in text.splitlines() if line)
+    return "; ".join(line for line in text.splitlines() if line).replace(":; ", ": ")
