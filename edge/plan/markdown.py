@@ -14,11 +14,14 @@ LIMIT = 65_536
 #: A comment begins with it, so that the next one finds and replaces it.
 MARKER = "<!-- fjord-edge plan -->"
 
-#: The table takes no more than that, so that something is left for the rest.
-_TABLE = 40_000
-_CELL = 300
-_SHORTEST = 20
-_POLICIES = 50
+#: What each part takes at most, so that something is left for the others; the table's worst sites come first.
+_TABLE, _MESH, _POLICIES, _APPROVALS = 32_000, 8_000, 8_000, 8_000
+
+#: What a cell says of a change at most, and at least.
+_CELL, _SHORTEST = 300, 20
+
+#: For the line that says what was cut.
+_NOTE = 100
 
 _CUT = "cut here; all of it: bin/edge plan --json"
 
@@ -56,9 +59,9 @@ class Plan:
 
 
 def markdown(plan: Plan) -> str:
-    """The comment; the table is whole, the sites' differences are cut to what is left."""
+    """The comment; the sites' differences are cut to what the rest leaves."""
     head = [MARKER, "## Plan", "", *_summary(plan), *_table(plan)]
-    if plan.mesh:
+    if plan.mesh and _size([plan.mesh]) <= _MESH:
         head += ["", "### Mesh", "", "```mermaid", plan.mesh, "```"]
     head += ["", "### Policies", "", *_policies(plan.violations)]
     head += ["", "### Approvals", "", *_approvals(plan)]
@@ -75,7 +78,7 @@ def _summary(plan: Plan) -> list[str]:
     lost = [site.site for site in plan.sites if Verdict.DATA_LOST in site.verdicts]
     lines = []
     if lost:
-        lines += ["> [!CAUTION]", f"> **DATA LOST** at {', '.join(map(_cell, lost))}.", ""]
+        lines += ["> [!CAUTION]", f"> **DATA LOST** at {_few(lost)}.", ""]
     if not plan.sites:
         return [*lines, f"It touches none of {plan.others} sites."]
     return [*lines, f"It can touch {len(plan.sites)} of {len(plan.sites) + plan.others} sites.", ""]
@@ -86,8 +89,8 @@ def _table(plan: Plan) -> list[str]:
         return []
     head = ["| Site | Owner | Verdict | What changes |", "|---|---|---|---|"]
     fixed = _size([_row(site, 0) for site in plan.sites])
-    width = max(_SHORTEST, min(_CELL, (_TABLE - fixed) // len(plan.sites)))
-    return [*head, *(_row(site, width) for site in plan.sites)]
+    width = max(_SHORTEST, min(_CELL, (_TABLE - _NOTE - fixed) // len(plan.sites) - _size(["…"])))
+    return [*head, *_within(_TABLE, [_row(site, width) for site in plan.sites], "| _{}_ | | | |")]
 
 
 def _row(site: SitePlan, width: int) -> str:
@@ -104,15 +107,14 @@ def _policies(violations: Sequence[tuple[str, Violation]]) -> list[str]:
     lines = [
         f"- {'**mandatory**' if each.is_mandatory else 'advisory'}: {_cell(site)}, {_cell(each.resource)}: "
         f"{_cell(each.message)[:_CELL]} ({_cell(each.policy)})"
-        for site, each in violations[:_POLICIES]
+        for site, each in violations
     ]
-    more = len(violations) - _POLICIES
-    return [*lines, f"- and {more} more"] if more > 0 else lines
+    return _within(_POLICIES, lines, "- _{}_")
 
 
 def _approvals(plan: Plan) -> list[str]:
     lines = [f"- {_cell(owner)}: {_few(sites)}" for owner, sites in plan.approvals.items()]
-    return lines or ["None: no site changes."]
+    return _within(_APPROVALS, lines, "- _{}_") or ["None: no site changes."]
 
 
 def _few(sites: Sequence[str]) -> str:
@@ -150,6 +152,16 @@ def _detail(site: SitePlan, limit: int) -> list[str]:
             kept.append(line)
         diff = [*kept, f"# {_CUT}"]
     return [*head, *diff, *foot]
+
+
+def _within(limit: int, lines: Sequence[str], note: str) -> list[str]:
+    """As many lines as fit, and in a note how many do not."""
+    left = limit - _NOTE
+    for number, line in enumerate(lines):
+        left -= _size([line])
+        if left < 0:
+            return [*lines[:number], note.format(f"{len(lines) - number} more: {_CUT}")]
+    return list(lines)
 
 
 def _size(lines: Sequence[str]) -> int:
