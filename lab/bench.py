@@ -106,7 +106,7 @@ def write_repository(folder: Path, sites: int) -> None:
     """A git repository of this program with headquarters and so many sites, which are like the committed ones."""
     for part in ("components", "config", "node_image/rootfs", "services"):
         shutil.copytree(CHECKOUT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__", "mesh"))
-    for part in ("Pulumi.yaml", "__main__.py"):
+    for part in (".gitignore", "Pulumi.yaml", "__main__.py"):
         shutil.copy(CHECKOUT / part, folder)
     registry = folder / "config" / "mesh"
     registry.mkdir()
