@@ -102,13 +102,19 @@ def plan_seconds() -> str:
     return f"{len(plan.sites)} sites by {os.cpu_count()} processors in {seconds:.1f} s, {len(text)} characters"
 
 
-def write_repository(folder: Path, sites: int) -> None:
-    """A git repository of this program with headquarters and so many sites, which are like the committed ones."""
+def copy_program(folder: Path) -> None:
+    """What a revision's plan is made of, but its stack files."""
     for part in ("components", "config", "node_image/rootfs", "services"):
-        shutil.copytree(CHECKOUT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__", "mesh"))
+        shutil.copytree(CHECKOUT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
     for part in (".gitignore", "Pulumi.yaml", "__main__.py"):
         shutil.copy(CHECKOUT / part, folder)
+
+
+def write_repository(folder: Path, sites: int) -> None:
+    """A git repository of this program with headquarters and so many sites, which are like the committed ones."""
+    copy_program(folder)
     registry = folder / "config" / "mesh"
+    shutil.rmtree(registry)
     registry.mkdir()
     write_registry(registry, sites)
     stack_files = {name: _pinned_stack_file(name) for name in ("hq", "oslo")}
