@@ -44,6 +44,7 @@ lock: ## resolve the pyproject.toml files anew into the four lock files
 	@.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --group pyproject.toml:services -c requirements-dev.txt -o services/requirements.txt
 	@.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header policy/pyproject.toml -o policy/requirements.txt
 
-golden: ## write the golden files and the JSON Schema anew, for review
+golden: ## write the golden files, the JSON Schema and the reference anew, for review
 	@$(PYTHON) -m config.schema
+	@$(PYTHON) -m config.reference
 	@GOLDEN=write .venv/bin/pytest --quiet tests/test_golden.py

@@ -17,11 +17,13 @@ from lab.drills import EXCUSED_SECONDS, power_cuts
 from lab.goodput import DELAY_MS, LINE_MBIT, LOSS_PERCENT, goodput
 from lab.leftovers import end_leftovers
 from lab.paths import CACHE, STATE
+from lab.pipeline.bench import bar
 from lab.pipeline.bench import report as pipeline_report
 from lab.pipeline.loss import HEAD, losses, row
 from lab.recovery import RECOVERIES
 from lab.report import report
 from lab.stacks import Stack, existing_stacks
+from lab.traffic import SECONDS, traffic
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -126,6 +128,14 @@ def _bench_recovery(site: Stack) -> None:
         print(f"  {name:<42} {recovery(site, hub):6.1f} s", flush=True)
 
 
+def _bench_traffic(site: Stack) -> None:
+    [hub] = [stack for stack in existing_stacks() if stack.site.summaries]
+    found = traffic(site, hub)
+    print(f"{found.readings} readings in {SECONDS} s, each over its device's own TLS connection")
+    print(f"  to the broker      {found.raw:9,} bytes  {'█' * 40}")
+    print(f"  to headquarters    {found.sent:9,} bytes  {bar(found.sent, found.raw)}")
+
+
 def _bench_pipeline(_: Stack) -> None:
     for line in pipeline_report():
         print(line, flush=True)
@@ -138,6 +148,7 @@ BENCHES: Mapping[str, Callable[[Stack], None]] = {
     "goodput": _bench_goodput,
     "recovery": _bench_recovery,
     "pipeline": _bench_pipeline,
+    "traffic": _bench_traffic,
 }
 
 

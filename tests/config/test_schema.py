@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 import yaml
 
+from config.reference import REFERENCE_FILE, reference_text
 from config.schema import SCHEMA_FILE, schema_text, stack_file_schema
 from lab.paths import CHECKOUT
 from tests.sites import STACKS
@@ -13,6 +14,10 @@ SCHEMA = stack_file_schema()
 
 def test_the_schema_file_is_the_models() -> None:
     assert SCHEMA_FILE.read_text() == schema_text(), "run `make golden`"
+
+
+def test_the_reference_is_the_models() -> None:
+    assert REFERENCE_FILE.read_text() == reference_text(), "run `make golden`"
 
 
 def unknown_and_missing(schema: dict[str, Any], value: Any, path: str = "") -> list[str]:
