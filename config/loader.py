@@ -2,7 +2,9 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
@@ -16,7 +18,7 @@ from config.derive import IdentityKey, Seed, WireGuardKey, identity_key, rotated
 from config.image import check_image
 from config.registry import Entry, IPNetwork, Registry, RegistryFile, load_registry, read_entry, shown
 from config.site import Epochs, HostSection, SiteSection, Summaries
-from config.ssh import HypervisorKeys, hypervisor_keys
+from config.ssh import HypervisorKeys, hypervisor_keys, planned_keys
 
 PROJECT = "fjord-edge"
 CHECKOUT = Path(__file__).parent.parent
@@ -29,6 +31,22 @@ PUBLISHED_SEEDS: Mapping[str, str] = {
     "d9795f0b640c3691": "bergen",
     "215c948940df4d2f": "tromso",
 }
+
+_PLACEHOLDER: ContextVar[Seed | None] = ContextVar("placeholder", default=None)
+
+
+@contextmanager
+def placeholder(seed: Seed) -> Iterator[None]:
+    """Within it, a stack with this seed needs neither the keys of its registry entry nor those of this machine.
+
+    Only for a plan, which deploys nothing. Neither a config nor the environment leads here, and any other seed is held
+    against the registry as ever.
+    """
+    token = _PLACEHOLDER.set(seed)
+    try:
+        yield
+    finally:
+        _PLACEHOLDER.reset(token)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +200,10 @@ def assemble(stack: str, content: StackConfig, folder: Path) -> Site:
     seed = _seed(content, file, stack, allow_published=section.allow_published_seed)
     next_seed = _further_seed(content, "nextSeed", content.next_seed, file)
     former_seed = _further_seed(content, "formerSeed", content.former_seed, file)
-    _check_keys(read_entry(folder, stack), public_keys(seed, next_seed, stack, section.epochs))
+    entry = read_entry(folder, stack)
+    is_placeholder = seed == _PLACEHOLDER.get()
+    if not is_placeholder:
+        _check_keys(entry, public_keys(seed, next_seed, stack, section.epochs))
     registry = load_registry(folder)
     _check_backend(stack, registry.entries[stack], content.backend)
     _check_role(registry.entries[stack], section, file)
@@ -193,7 +214,11 @@ def assemble(stack: str, content: StackConfig, folder: Path) -> Site:
         _check_management_path(section, registry, file)
         _check_backup_path(section, registry, file)
         _check_networks(stack, section, registry, file)
-        keys = hypervisor_keys(section.node.hypervisor, CHECKOUT, file=file, key=f"{PROJECT}:site.node.hypervisor")
+        hypervisor, key = section.node.hypervisor, f"{PROJECT}:site.node.hypervisor"
+        if is_placeholder:
+            keys = planned_keys(hypervisor, CHECKOUT)
+        else:
+            keys = hypervisor_keys(hypervisor, CHECKOUT, file=file, key=key)
         place = OnHypervisor(section=section, keys=keys)
     return Site(
         name=stack,

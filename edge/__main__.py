@@ -1,4 +1,7 @@
-"""The edge command: `edge SUBCOMMAND SITE`. Exit status 0: all is well; 1: something is not; 2: wrong use."""
+"""The edge command: `edge SUBCOMMAND SITE`, `edge plan` for all sites.
+
+Exit status 0: all is well; 1: something is not; 2: wrong use.
+"""
 
 import argparse
 import sys
@@ -20,6 +23,8 @@ from edge import (
     new_site,
     order,
     pin,
+    plan,
+    preview,
     replace_node,
     reseed,
     restore,
@@ -49,6 +54,7 @@ OF_A_STACK = (
     replace_node,
     destroy,
     delete_data,
+    preview,
     unlock,
 )
 
@@ -56,7 +62,7 @@ OF_A_STACK = (
 OF_THE_CHECKOUT = (new_site, handover)
 
 #: What takes no site, since it is about all of them.
-OF_ALL_SITES = (order, rollout)
+OF_ALL_SITES = (plan, order, rollout)
 
 
 def main(words: Sequence[str] | None = None) -> int:

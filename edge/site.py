@@ -91,6 +91,19 @@ class Site:
         outputs: dict[str, Any] = json.loads(done.stdout)
         return outputs
 
+    @cached_property
+    def last_operation(self) -> dict[str, Any] | None:
+        """What the engine last did to the stack: kind, startTime, result; nothing of a stack that is new.
+
+        Raises:
+            EdgeError: the backend does not answer, or knows no such stack.
+        """
+        done = run(["pulumi", "stack", "history", "--json", "--page-size", "1", "--stack", self.name])
+        if done.returncode != 0:
+            raise EdgeError(f"pulumi stack history of {self.name}: {done.stderr.strip()}")
+        operations: list[dict[str, Any]] = json.loads(done.stdout)
+        return operations[0] if operations else None
+
     def seed(self, key: str = "seed") -> Seed | None:
         """A seed of the stack, decrypted by the engine; nothing where there is none.
 
@@ -118,19 +131,6 @@ class Site:
         if seed is None:
             raise EdgeError(f"{self.config_file.name} has no seed; README.md says how to make one")
         return seed
-
-    @cached_property
-    def last_operation(self) -> dict[str, Any] | None:
-        """What the engine last did to the stack: kind, startTime, result; nothing of a stack that is new.
-
-        Raises:
-            EdgeError: the backend does not answer, or knows no such stack.
-        """
-        done = run(["pulumi", "stack", "history", "--json", "--page-size", "1", "--stack", self.name])
-        if done.returncode != 0:
-            raise EdgeError(f"pulumi stack history of {self.name}: {done.stderr.strip()}")
-        operations: list[dict[str, Any]] = json.loads(done.stdout)
-        return operations[0] if operations else None
 
     def on_hypervisor(
         self, *words: str, stdin: str = "", limit_seconds: int | None = LIMIT_SECONDS

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from lab import hypervisor
-from lab.bench import SITES, preview_breakdown, registry_seconds
+from lab.bench import PLANNED_SITES, SITES, plan_seconds, preview_breakdown, registry_seconds
 from lab.boot import boot
 from lab.console import LabError, say
 from lab.deploy import deploy
@@ -121,6 +121,10 @@ def _bench_registry(_: Stack) -> None:
     print(f"a registry of {SITES} sites: {registry_seconds()}")
 
 
+def _bench_plan(_: Stack) -> None:
+    print(f"the plan of a change that touches each of {PLANNED_SITES} sites: {plan_seconds()}")
+
+
 def _bench_recovery(site: Stack) -> None:
     [hub] = [stack for stack in existing_stacks() if stack.site.summaries]
     print(f"{site.name} reaches {hub.name} again after")
@@ -145,6 +149,7 @@ BENCHES: Mapping[str, Callable[[Stack], None]] = {
     "preview": _bench_preview,
     "boot": _bench_boot,
     "registry": _bench_registry,
+    "plan": _bench_plan,
     "goodput": _bench_goodput,
     "recovery": _bench_recovery,
     "pipeline": _bench_pipeline,

@@ -23,6 +23,7 @@ _TUNNEL = "tests/e2e/test_tunnel.py::test_"
 _LOST = _DAYS + "a_lost_node_is_replaced_and_has_every_reading_that_was_backed_up"
 _SNAPSHOT = _DAYS + "a_snapshot_is_made_while_the_node_runs_and_brings_its_data_back"
 _ENGINE = "tests/e2e/test_engine.py::test_a_preview_with_refresh_is_empty"
+_PLAN = "tests/edge/plan/test_plan.py::test_a_change_is_planned_for_the_site_that_it_touches_and_a_preview_folded_in"
 _POLICY = "tests/e2e/test_policy.py::test_a_deployed_stack_keeps_every_rule"
 _UP = "lab/stacks.py::up"
 
@@ -53,6 +54,9 @@ RUN_BY: Mapping[str, str] = {
     "bin/edge device <site> list": _DEVICE,
     "bin/edge device <site> add <id> --pen <pen> --quantity <quantity>": _DEVICE,
     "bin/edge device <site> show <id>": _DEVICE,
+    "bin/edge plan --base origin/main": _PLAN,
+    "bin/edge plan --base origin/main --previews <folder>": _PLAN,
+    "bin/edge preview <site>": "tests/e2e/test_plan.py::told",
     "bin/edge scan <site>": "tests/e2e/test_secrets.py::test_state_holds_none",
     "bin/edge key <site> --write": _SITE,
     "bin/edge reseed <site>": _RESEED,

@@ -9,10 +9,11 @@ import yaml
 
 from edge import scan
 from edge.__main__ import main
+from edge.recorder.recording import Registered, Secret
 from lab.paths import CHECKOUT
 from lab.stacks import passphrase
 from tests.edge.world import World
-from tests.recording import Registered, Secret, committed
+from tests.recording import committed
 from tests.sites import SEED, STACKS, site_section
 
 SALT = yaml.safe_load((CHECKOUT / "Pulumi.oslo.yaml").read_text())["encryptionsalt"]
