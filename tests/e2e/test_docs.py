@@ -103,13 +103,13 @@ def test_a_site_of_ones_own_comes_to_its_preview_by_the_readmes_steps(oslo: Stac
     del section["allowPublishedSeed"]
     del section["node"]["hypervisor"]["knownHosts"]
     del stack_file["encryptionsalt"], stack_file["config"][f"{PROJECT}:seed"]
-    (copy / "Pulumi.bergen.yaml").write_text(yaml.safe_dump(stack_file))
+    (copy / "Pulumi.alesund.yaml").write_text(yaml.safe_dump(stack_file))
     (copy.parent / "backend").mkdir()
     backend = {"PULUMI_BACKEND_URL": f"file://{copy.parent}/backend"}
 
     def typed(command: str) -> "subprocess.CompletedProcess[str]":
         assert command in RUN_BY
-        line = command.replace("<site>", "bergen").replace("<hypervisor>", str(hypervisor.ADDRESS))
+        line = command.replace("<site>", "alesund").replace("<hypervisor>", str(hypervisor.ADDRESS))
         return oslo.shell(line, folder=copy, environment=backend)
 
     for command in (
@@ -120,8 +120,8 @@ def test_a_site_of_ones_own_comes_to_its_preview_by_the_readmes_steps(oslo: Stac
     ):
         done = typed(command)
         assert done.returncode == 0, done.stderr
-    entry = yaml.safe_load((copy / "config/mesh/bergen.yaml").read_text())
-    assert (entry["owner"], entry["address"]) == ("@fjord-edge/bergen", "10.100.0.3")
+    entry = yaml.safe_load((copy / "config/mesh/alesund.yaml").read_text())
+    assert (entry["owner"], entry["address"]) == ("@fjord-edge/alesund", "10.100.0.5")
     accepted = typed("pulumi preview --stack <site>")
     assert accepted.returncode == 0, accepted.stdout + accepted.stderr
     assert re.search(r"\+ \d+ to create", accepted.stdout)
