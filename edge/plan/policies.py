@@ -29,8 +29,9 @@ class Broken:
 
 def broken(site: str, before: Sequence[Registered], after: Sequence[Registered]) -> list[Broken]:
     """What a site's resources break, what the change breaks first."""
-    already = set(_violations(before))
-    found = [Broken(site, violation, violation in already) for violation in _violations(after)]
+    violations = _violations(after)
+    already = set(_violations(before)) if violations else set()
+    found = [Broken(site, violation, violation in already) for violation in violations]
     return sorted(found, key=lambda each: each.as_before)
 
 
