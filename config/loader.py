@@ -16,6 +16,7 @@ from pulumi.runtime.config import get_config, is_config_secret
 from config.base import ConfigError, Mistake
 from config.derive import IdentityKey, Seed, WireGuardKey, identity_key, rotated, summary_account, wireguard_key
 from config.image import check_image
+from config.names import pins_are_needed
 from config.registry import Entry, IPNetwork, Registry, RegistryFile, load_registry, read_entry, shown
 from config.site import Epochs, HostSection, SiteSection, Summaries
 from config.ssh import HypervisorKeys, hypervisor_keys, planned_keys
@@ -37,16 +38,17 @@ _PLACEHOLDER: ContextVar[Seed | None] = ContextVar("placeholder", default=None)
 
 @contextmanager
 def placeholder(seed: Seed) -> Iterator[None]:
-    """Within it, a stack with this seed needs neither the keys of its registry entry nor those of this machine.
+    """Within it, a stack with this seed needs no pins, nor the keys of its registry entry, nor those of this machine.
 
     Only for a plan, which deploys nothing. Neither a config nor the environment leads here, and any other seed is held
     against the registry as ever.
     """
-    token = _PLACEHOLDER.set(seed)
+    token, pins = _PLACEHOLDER.set(seed), pins_are_needed.set(False)
     try:
         yield
     finally:
         _PLACEHOLDER.reset(token)
+        pins_are_needed.reset(pins)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,7 @@
 """Names as a stack file may spell them."""
 
 import re
+from contextvars import ContextVar
 from typing import Annotated
 
 from pydantic import Field, StringConstraints
@@ -20,6 +21,9 @@ WebAddress = Annotated[str, StringConstraints(pattern=r"^https?://[A-Za-z0-9.:\[
 #: A registry's host, and a folder in it.
 Mirror = Annotated[str, StringConstraints(pattern=r"^[a-z0-9.-]+(:\d{1,5})?(/[a-z0-9._-]+)*$")]
 
+#: Not in a plan, which deploys nothing: there the policy pack tells of an image without a digest.
+pins_are_needed: ContextVar[bool] = ContextVar("pins_are_needed", default=True)
+
 _PINNED_IMAGE = re.compile(r"^[a-z0-9][\w.:/-]*@sha256:[0-9a-f]{64}")
 
 
@@ -29,7 +33,7 @@ def check_pinned(service: str, image: str) -> None:
     Raises:
         ValueError: it is named by a tag.
     """
-    if not _PINNED_IMAGE.fullmatch(image):
+    if pins_are_needed.get() and not _PINNED_IMAGE.fullmatch(image):
         raise ValueError(
             f"{service}: {image} is not pinned; write name@sha256:<digest>: `bin/edge pin <site>` asks the registry"
         )

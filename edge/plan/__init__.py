@@ -12,7 +12,7 @@ from config.loader import CHECKOUT
 from edge.plan.difference import difference
 from edge.plan.markdown import Plan, markdown
 from edge.plan.peers import diagram
-from edge.plan.policies import violations
+from edge.plan.policies import broken
 from edge.plan.previews import fold, read
 from edge.plan.record import record
 from edge.plan.revisions import Repository, Revision, touched
@@ -56,7 +56,7 @@ def compare(repository: Repository, base: str, previews: Mapping[str, Mapping[st
             sites=sorted(plans, key=lambda plan: (list(Verdict).index(plan.verdicts[0]), plan.site)),
             others=len(after.sites - set(sites)),
             mesh=diagram(before, after),
-            violations=violations({plan.site: plan.resources for plan in plans if plan.resources}),
+            broken=[each for plan in plans for each in broken(plan.site, plan.before, plan.after)],
         )
 
 
@@ -108,5 +108,8 @@ def _told(plan: Plan) -> dict[str, object]:
         "others": plan.others,
         "mesh": plan.mesh,
         "approvals": plan.approvals,
-        "violations": [{"site": site, **asdict(violation)} for site, violation in plan.violations],
+        "broken": [
+            {"site": each.site, **asdict(each.violation), "asBefore": each.as_before, "fails": each.fails}
+            for each in plan.broken
+        ],
     }

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edge.plan.difference import difference
+from edge.plan.policies import Broken
 from edge.plan.verdict import SitePlan, Verdict
-from policy.plan import Violation
 
 #: What a comment on GitHub may have; bytes are counted, which are never fewer than its characters.
 LIMIT = 65_536
@@ -38,8 +38,8 @@ class Plan:
     """How many it cannot touch."""
     mesh: str | None
     """A Mermaid diagram, where peers change."""
-    violations: Sequence[tuple[str, Violation]]
-    """Sites and what of them breaks a policy."""
+    broken: Sequence[Broken]
+    """What breaks policies."""
 
     @property
     def approvals(self) -> dict[str, list[str]]:
@@ -54,8 +54,7 @@ class Plan:
     @property
     def fails(self) -> bool:
         """Whether it must not be merged as it is."""
-        broken = any(violation.is_mandatory for _, violation in self.violations)
-        return broken or any(site.fails for site in self.sites)
+        return any(site.fails for site in self.sites) or any(each.fails for each in self.broken)
 
 
 def markdown(plan: Plan) -> str:
@@ -63,7 +62,7 @@ def markdown(plan: Plan) -> str:
     head = [MARKER, "## Plan", "", *_summary(plan), *_table(plan)]
     if plan.mesh and _size([plan.mesh]) <= _MESH:
         head += ["", "### Mesh", "", "```mermaid", plan.mesh, "```"]
-    head += ["", "### Policies", "", *_policies(plan.violations)]
+    head += ["", "### Policies", "", *_policies(plan.broken)]
     head += ["", "### Approvals", "", *_approvals(plan)]
     foot = [
         "",
@@ -101,15 +100,21 @@ def _row(site: SitePlan, width: int) -> str:
     return f"| {name} | {_cell(' → '.join(site.owners))} | {verdicts} | {what if width else ''} |"
 
 
-def _policies(violations: Sequence[tuple[str, Violation]]) -> list[str]:
-    if not violations:
+def _policies(broken: Sequence[Broken]) -> list[str]:
+    if not broken:
         return ["All kept."]
     lines = [
-        f"- {'**mandatory**' if each.is_mandatory else 'advisory'}: {_cell(site)}, {_cell(each.resource)}: "
-        f"{_cell(each.message)[:_CELL]} ({_cell(each.policy)})"
-        for site, each in violations
+        f"- {_weight(each)}: {_cell(each.site)}, {_cell(each.violation.resource)}: "
+        f"{_cell(each.violation.message)[:_CELL]} ({_cell(each.violation.policy)})"
+        for each in sorted(broken, key=lambda each: not each.fails)
     ]
     return _within(_POLICIES, lines, "- _{}_")
+
+
+def _weight(broken: Broken) -> str:
+    if broken.fails:
+        return "**mandatory**"
+    return "as before" if broken.as_before else "advisory"
 
 
 def _approvals(plan: Plan) -> list[str]:

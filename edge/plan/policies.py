@@ -1,7 +1,7 @@
 """What the policy pack says of a plan's resources."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pulumi.runtime.rpc import UNKNOWN
@@ -12,13 +12,31 @@ from policy import plan
 from policy.plan import Violation
 
 
-def violations(plans: Mapping[str, Sequence[Registered]]) -> list[tuple[str, Violation]]:
-    """What each site's resources break, with the site."""
-    return [
-        (site, violation)
-        for site, resources in plans.items()
-        for violation in plan.violations([_as_previewed(each) for each in resources])
-    ]
+@dataclass(frozen=True)
+class Broken:
+    """What breaks a policy at a site."""
+
+    site: str
+    violation: Violation
+    as_before: bool
+    """Whether it does so without the change, too."""
+
+    @property
+    def fails(self) -> bool:
+        """Whether the change must not be merged for it."""
+        return self.violation.is_mandatory and not self.as_before
+
+
+def broken(site: str, before: Sequence[Registered], after: Sequence[Registered]) -> list[Broken]:
+    """What a site's resources break, what the change breaks first."""
+    violations = _violations(after)
+    already = set(_violations(before)) if violations else set()
+    found = [Broken(site, violation, violation in already) for violation in violations]
+    return sorted(found, key=lambda each: each.as_before)
+
+
+def _violations(resources: Sequence[Registered]) -> list[Violation]:
+    return plan.violations([_as_previewed(each) for each in resources])
 
 
 def _as_previewed(resource: Registered) -> Registered:

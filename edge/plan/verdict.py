@@ -47,8 +47,10 @@ class SitePlan:
     what: Sequence[str]
     """What changes, in a line each."""
     steps: Sequence[Step] = ()
-    resources: Sequence[Registered] = field(default=(), repr=False)
-    """As they will be, for the policies."""
+    before: Sequence[Registered] = field(default=(), repr=False)
+    """The resources as they are, for the policies."""
+    after: Sequence[Registered] = field(default=(), repr=False)
+    """The same as they will be."""
     fails: bool = False
     """Whether it must not be merged as it is."""
     source: str = "plan"
@@ -99,7 +101,8 @@ def judge(
         verdicts=sorted(found, key=list(Verdict).index),
         what=[found[verdict] for verdict in sorted(found, key=list(Verdict).index) if found[verdict]],
         steps=steps,
-        resources=after.resources if after else (),
+        before=before.resources if before else (),
+        after=after.resources if after else (),
         fails=Verdict.DATA_LOST in found or (Verdict.REFUSED in found and not (before and before.refused)),
     )
 

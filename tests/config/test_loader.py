@@ -1,14 +1,16 @@
 """Every mistake is told before any resource: the program itself runs, and the monitor saw nothing."""
 
 import base64
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from config.base import ConfigError
 from config.derive import Seed, identity_key, summary_account, wireguard_key
-from config.loader import PROJECT, PUBLISHED_SEEDS, OnHypervisor, Site, StackConfig, assemble
+from config.loader import PROJECT, PUBLISHED_SEEDS, OnHypervisor, Site, StackConfig, assemble, placeholder
 from tests.recording import SEED_KEY, SITE_KEY, config_of, deploy, refusal
 from tests.sites import EXAMPLES, SEED, edited, entries, host_section, registry, section, seed_text, write_registry
 
@@ -311,6 +313,24 @@ def test_a_key_that_the_seed_does_not_give_is_told_with_the_line_to_write() -> N
         for key in ("tunnelKey", "identityKey")
     ]
     assert base64.b64encode(other.value).decode() not in message
+
+
+def test_a_plan_with_a_placeholder_needs_neither_keys_nor_pins_and_with_any_other_seed_it_does(tmp_path: Path) -> None:
+    placeholder_seed = Seed(bytes(32))
+    write_registry(tmp_path, entries())
+    site = edited(section("oslo"), "iot", "images", "telegraf", value="telegraf:1.37")
+    edited(site, "node", "hypervisor", "knownHosts", value="nowhere")
+
+    def assembled(seed: Seed) -> Site:
+        content = StackConfig(site=json.dumps(site), seed=seed_text(seed), seed_is_secret=True)
+        return assemble("oslo", content, tmp_path)
+
+    with placeholder(placeholder_seed):
+        assert assembled(placeholder_seed).seed == placeholder_seed
+        with pytest.raises(ConfigError, match="the seed and epoch give another key"):
+            assembled(Seed(bytes([1] * 32)))
+    with pytest.raises(ConfigError, match="is not pinned"):
+        assembled(placeholder_seed)
 
 
 def test_a_new_epoch_asks_for_its_key_in_the_registry() -> None:

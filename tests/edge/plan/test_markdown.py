@@ -14,6 +14,7 @@ from config.site import SiteSection
 from edge import scan
 from edge.plan.difference import difference, hidden
 from edge.plan.markdown import LIMIT, MARKER, Plan, markdown
+from edge.plan.policies import Broken
 from edge.plan.steps import Step
 from edge.plan.verdict import SitePlan, Verdict
 from edge.recorder.recording import Secret
@@ -21,11 +22,11 @@ from policy.plan import Violation
 from tests.edge.plan.changes import made, verdict
 from tests.sites import SEED, edited, section
 
-BROKEN = Violation("images-by-digest", "oslo-telegraf", "telegraf:1.37 is no digest; pin it")
+VIOLATION = Violation("images-by-digest", "oslo-telegraf", "telegraf:1.37 is no digest; pin it")
 
 
-def plan(*sites: SitePlan, violations: Sequence[tuple[str, Violation]] = (), mesh: str | None = None) -> Plan:
-    return Plan(base=40 * "a", sites=sites, others=1, mesh=mesh, violations=violations)
+def plan(*sites: SitePlan, broken: Sequence[Broken] = (), mesh: str | None = None) -> Plan:
+    return Plan(base=40 * "a", sites=sites, others=1, mesh=mesh, broken=broken)
 
 
 def site(name: str = "oslo", *verdicts: Verdict, what: str = "", steps: Sequence[Step] = ()) -> SitePlan:
@@ -67,14 +68,19 @@ def test_who_must_agree_is_told_of_what_changes_and_of_nothing_else() -> None:
     assert "None: no site changes." in markdown(plan(site("bergen", Verdict.NOTHING)))
 
 
-def test_a_broken_policy_is_told_and_fails_the_plan() -> None:
-    broken = plan(site(), violations=[("oslo", BROKEN)])
-    assert "- **mandatory**: oslo, oslo-telegraf: telegraf:1.37 is no digest; pin it (images-by-digest)" in markdown(
-        broken
-    )
-    assert broken.fails
-    assert not plan(site(), violations=[("oslo", replace(BROKEN, is_mandatory=False))]).fails
+def test_a_policy_that_the_change_breaks_is_told_and_fails_the_plan() -> None:
+    found = plan(site(), broken=[Broken("oslo", VIOLATION, as_before=False)])
+    line = "- **mandatory**: oslo, oslo-telegraf: telegraf:1.37 is no digest; pin it (images-by-digest)"
+    assert line in markdown(found)
+    assert found.fails
+    assert not plan(site(), broken=[Broken("oslo", replace(VIOLATION, is_mandatory=False), as_before=False)]).fails
     assert "All kept." in markdown(plan(site()))
+
+
+def test_a_policy_that_was_broken_before_is_told_and_fails_nothing() -> None:
+    found = plan(site(), broken=[Broken("oslo", VIOLATION, as_before=True)])
+    assert "- as before: oslo, oslo-telegraf: telegraf:1.37 is no digest" in markdown(found)
+    assert not found.fails
 
 
 def test_a_mesh_is_drawn_where_there_is_one() -> None:
@@ -98,8 +104,8 @@ def test_text_of_a_change_breaks_neither_table_nor_fence() -> None:
 def test_a_big_change_stays_a_comment_with_each_sites_row_and_what_was_cut_is_told(sites: int) -> None:
     steps = [replace(step("å" * 150 + str(number)), changed=("create",)) for number in range(1000)]
     many = [site(f"site-{number}", what="ø" * 500, steps=steps) for number in range(sites)]
-    broken = [(each.site, replace(BROKEN, message="m" * 1000)) for each in many]
-    text = markdown(plan(*many, violations=broken))
+    broken = [Broken(each.site, replace(VIOLATION, message="m" * 1000), as_before=False) for each in many]
+    text = markdown(plan(*many, broken=broken))
     assert len(text.encode()) <= LIMIT
     assert text.count("\n| site-") == sites
     assert "cut here; all of it: bin/edge plan --json" in text
@@ -123,7 +129,8 @@ def test_more_sites_than_a_comment_holds_are_counted_the_worst_first() -> None:
 )
 def test_no_change_makes_more_than_a_comment(sites: list[str], change: str) -> None:
     made_of = [site(name, *Verdict, what=change, steps=[step(change)] * 20) for name in sites]
-    text = markdown(plan(*made_of, violations=[(name, replace(BROKEN, message=change)) for name in sites]))
+    broken = [Broken(name, replace(VIOLATION, message=change), as_before=False) for name in sites]
+    text = markdown(plan(*made_of, broken=broken))
     assert len(text.encode()) <= LIMIT
 
 

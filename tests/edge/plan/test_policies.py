@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from edge.plan.policies import violations
+from edge.plan.policies import broken
 from edge.recorder.recording import Registered
 from tests.edge.plan.changes import committed
 from tests.sites import STACKS
@@ -12,7 +12,7 @@ from tests.sites import STACKS
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_a_committed_stack_keeps_every_rule(stack: str) -> None:
-    assert violations({stack: committed(stack)}) == []
+    assert broken(stack, committed(stack), committed(stack)) == []
 
 
 def without_digest(resource: Registered) -> Registered:
@@ -21,7 +21,16 @@ def without_digest(resource: Registered) -> Registered:
     return replace(resource, inputs={**resource.inputs, "name": "registry.example.com/telegraf:1.37"})
 
 
-def test_what_a_site_breaks_is_told_with_the_site() -> None:
-    [(site, found)] = violations({"hq": committed("hq"), "oslo": [*map(without_digest, committed("oslo"))]})
-    assert (site, found.policy, found.resource) == ("oslo", "images-by-digest", "oslo-telegraf-image")
-    assert found.is_mandatory
+def test_what_a_change_breaks_fails_it_and_what_was_broken_before_does_not() -> None:
+    unpinned = [*map(without_digest, committed("oslo"))]
+    [new] = broken("oslo", committed("oslo"), unpinned)
+    assert (new.site, new.violation.policy, new.violation.resource) == (
+        "oslo",
+        "images-by-digest",
+        "oslo-telegraf-image",
+    )
+    assert new.fails
+    [old] = broken("oslo", unpinned, unpinned)
+    assert (old.violation, old.as_before, old.fails) == (new.violation, True, False)
+    [first] = broken("oslo", [], unpinned)
+    assert first.fails
