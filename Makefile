@@ -44,7 +44,8 @@ lock: ## resolve the pyproject.toml files anew into the four lock files
 	@.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --group pyproject.toml:services -c requirements-dev.txt -o services/requirements.txt
 	@.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header policy/pyproject.toml -o policy/requirements.txt
 
-golden: ## write the golden files, the JSON Schema and the reference anew, for review
+golden: ## write the golden files, the JSON Schema, the reference and CODEOWNERS anew, for review
 	@$(PYTHON) -m config.schema
 	@$(PYTHON) -m config.reference
+	@$(PYTHON) -m config.codeowners
 	@GOLDEN=write .venv/bin/pytest --quiet tests/test_golden.py

@@ -1,6 +1,7 @@
 """From a stack's config and the registry to one valid `Site`; the only reader of pulumi.Config."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -16,7 +17,7 @@ from config.base import ConfigError, Mistake
 from config.derive import IdentityKey, Seed, WireGuardKey, identity_key, rotated, summary_account, wireguard_key
 from config.image import check_image
 from config.names import pins_are_needed
-from config.registry import Entry, IPNetwork, Registry, RegistryFile, load_registry, read_entry
+from config.registry import Entry, IPNetwork, Registry, RegistryFile, load_registry, read_entry, shown
 from config.site import Epochs, HostSection, SiteSection, Summaries
 from config.ssh import HypervisorKeys, hypervisor_keys, planned_keys
 
@@ -25,7 +26,12 @@ CHECKOUT = Path(__file__).parent.parent
 REGISTRY = CHECKOUT / "config" / "mesh"
 
 #: Fingerprints of the seeds in the example stacks, which anyone can read, by their stack.
-PUBLISHED_SEEDS: Mapping[str, str] = {"df8c6c3e0f43bca4": "hq", "59c67a45079ee61d": "oslo"}
+PUBLISHED_SEEDS: Mapping[str, str] = {
+    "df8c6c3e0f43bca4": "hq",
+    "59c67a45079ee61d": "oslo",
+    "d9795f0b640c3691": "bergen",
+    "215c948940df4d2f": "tromso",
+}
 
 _PLACEHOLDER: ContextVar[Seed | None] = ContextVar("placeholder", default=None)
 
@@ -143,6 +149,8 @@ class StackConfig:
     next_seed: str | None = None
     former_seed: str | None = None
     further_seeds_are_secret: bool = True
+    backend: str | None = None
+    """Where the shell says that Pulumi keeps states; None where the engine goes by its login."""
 
 
 def load_site() -> Site:
@@ -163,6 +171,7 @@ def load_site() -> Site:
             for key in (f"{PROJECT}:nextSeed", f"{PROJECT}:formerSeed")
             if get_config(key) is not None
         ),
+        backend=os.environ.get("PULUMI_BACKEND_URL"),
     )
     try:
         site = assemble(stack, content, REGISTRY)
@@ -198,6 +207,7 @@ def assemble(stack: str, content: StackConfig, folder: Path) -> Site:
     if not is_placeholder:
         _check_keys(entry, public_keys(seed, next_seed, stack, section.epochs))
     registry = load_registry(folder)
+    _check_backend(stack, registry.entries[stack], content.backend)
     _check_role(registry.entries[stack], section, file)
     place: OnHypervisor | HostSection
     if isinstance(section, HostSection):
@@ -279,6 +289,16 @@ def _further_seed(content: StackConfig, name: str, text: str | None, file: str) 
         return Seed.parse(text)
     except ValueError as error:
         raise ConfigError(Mistake(file, key, "", str(error))) from None
+
+
+def _check_backend(stack: str, entry: Entry, asked: str | None) -> None:
+    """A state that lies elsewhere would be empty, and the site would be made a second time.
+
+    What `pulumi login` remembered is the engine's alone: without the variable nothing is known, and nothing is checked.
+    """
+    if entry.backend and asked and entry.backend.rstrip("/") != asked.rstrip("/"):
+        remedy = f'PULUMI_BACKEND_URL names another; in this shell: eval "$(bin/edge env {stack})"'
+        raise ConfigError(Mistake(shown(stack), "backend", entry.backend, remedy))
 
 
 def _check_role(entry: Entry, section: SiteSection | HostSection, file: str) -> None:

@@ -72,7 +72,7 @@ def diagram(site: str, registry: Registry, found: Sequence[dict[str, Any]]) -> s
     links = []
     for name in peers:
         ages = [row["handshakeAgeSeconds"] for row in found if row["peer"] == name and _is_present(row)]
-        links.append(Link(name, _age(min(ages)) if ages else "down", is_there=bool(ages)))
+        links.append(Link(name, age(min(ages)) if ages else "down", is_there=bool(ages)))
     return flowchart(site, {name: addresses_of(name, registry) for name in (site, *peers)}, links)
 
 
@@ -111,13 +111,14 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         ", ".join(row["addresses"]),
         "next" if row["next"] else "current",
         row["endpoint"] or "none yet",
-        _age(row["handshakeAgeSeconds"]),
+        age(row["handshakeAgeSeconds"]),
         _bytes(row["receivedBytes"]),
         _bytes(row["sentBytes"]),
     )
 
 
-def _age(seconds: int | None) -> str:
+def age(seconds: int | None) -> str:
+    """How long ago, for a person; None is never."""
     if seconds is None:
         return "never"
     minutes, rest = divmod(seconds, 60)

@@ -11,6 +11,7 @@ _PROGRAM = """\
 #!/bin/sh
 printf '%s\\n' "{name} $*" >> {folder}/asked
 cat > {folder}/stdin-{name}
+case "$*" in $(cat {folder}/refuses-{name})*) echo 'error: refused' >&2; exit 1 ;; esac
 key={name}
 for word in "$@"; do [ ! -e "{folder}/answer-{name}:$word" ] || key={name}:$word; done
 cat "{folder}/answer-$key"
@@ -26,6 +27,7 @@ class World:
         for name in ("ssh", "pulumi"):
             program = folder / name
             program.write_text(_PROGRAM.format(name=name, folder=folder))
+            (folder / f"refuses-{name}").write_text("nothing")
             program.chmod(0o755)
             self.answer(name, "")
         self.answer("pulumi", json.dumps(OUTPUTS))
@@ -37,6 +39,10 @@ class World:
         key = f"{name}:{to}" if to else name
         (self.folder / f"answer-{key}").write_text(text)
         (self.folder / f"status-{key}").write_text(str(status))
+
+    def refuse(self, name: str, words: str) -> None:
+        """Let a program fail at what begins with these words, whatever it answers to the rest."""
+        (self.folder / f"refuses-{name}").write_text(words.replace(" ", "\\ "))
 
     @property
     def asked(self) -> list[str]:
