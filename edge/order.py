@@ -2,17 +2,16 @@
 
 import argparse
 import json
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import yaml
-
-from config.loader import REGISTRY
-from config.registry import Entry, Registry, load_registry, shown
-from edge import site as command
-from edge.site import EdgeError, table
-from edge.touched import touched
+from config.loader import CHECKOUT, REGISTRY
+from config.registry import Entry, Registry, load_registry
+from edge.plan.revisions import Repository, Revision, touched
+from edge.site import table
 
 _KEYS = (("tunnelKey", "nextTunnelKey"), ("identityKey", "nextIdentityKey"))
 
@@ -50,14 +49,11 @@ def since(base: str) -> list[Step]:
         ConfigError: what is wrong in the registry.
     """
     registry = load_registry(REGISTRY)
-    changed = dict(_changed(base))
-    entries = {shown(name): name for name in registry.entries}
-    before = {
-        entries[path]: yaml.safe_load(_git("show", f"{base}:./{path}")) or {}
-        for path, kind in changed.items()
-        if path in entries and kind == "M"
-    }
-    return steps(touched(changed, registry.entries, registry.hub), registry, before)
+    repository, after = Repository(CHECKOUT), Revision(CHECKOUT)
+    with tempfile.TemporaryDirectory() as folder:
+        before = repository.extract(base, Path(folder))
+        sites = touched(repository.changed(base), before, after)
+    return steps([site for site in registry.entries if site in sites], registry, before.registry)
 
 
 def steps(sites: Sequence[str], registry: Registry, before: Mapping[str, Mapping[str, Any]]) -> list[Step]:
@@ -69,7 +65,7 @@ def steps(sites: Sequence[str], registry: Registry, before: Mapping[str, Mapping
     Args:
         sites: those that the change touches.
         registry: as it is after the change.
-        before: the registry files that the change edits, as they were.
+        before: the registry's files as they were.
     """
     changing = [site for site in sites if site in before and _takes_its_next_key(before[site], registry.entries[site])]
     hub = [Step("headquarters", (registry.hub,))] if registry.hub in sites else []
@@ -90,16 +86,3 @@ def _rings(sites: Sequence[str], registry: Registry) -> list[Step]:
 def _takes_its_next_key(before: Mapping[str, Any], after: Entry) -> bool:
     now = after.model_dump(by_alias=True)
     return any(before.get(following) and before[following] == now[key] for key, following in _KEYS)
-
-
-def _changed(base: str) -> list[tuple[str, str]]:
-    """Path and kind (A, D, M, T) of each file that is not as in `base`; what git does not know yet is not in it."""
-    listed = _git("diff", "--name-status", "--no-renames", "--relative", "-z", base, "--").split("\0")
-    return list(zip(listed[1::2], listed[0::2], strict=False))
-
-
-def _git(*words: str) -> str:
-    done = command.run(["git", *words])
-    if done.returncode != 0:
-        raise EdgeError(f"git {words[0]}: {done.stderr.strip()}; --base names what is deployed now")
-    return done.stdout

@@ -76,11 +76,13 @@ def committed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
     folder = tmp_path / "config" / "mesh"
     folder.mkdir(parents=True)
     monkeypatch.setattr("edge.order.REGISTRY", folder)
-    monkeypatch.setattr("edge.site.CHECKOUT", tmp_path)
+    monkeypatch.setattr("edge.order.CHECKOUT", tmp_path)
     git = ["git", "-c", "user.name=Kari", "-c", "user.email=kari@example.com"]
 
     def commit(**changed: dict[str, Any]) -> None:
         write_registry(folder, files(**changed))
+        for site in files():
+            (tmp_path / f"Pulumi.{site}.yaml").touch()
         for words in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--allow-empty", "--message=x"]):
             subprocess.run([*git, *words], cwd=tmp_path, check=True)
 
@@ -117,4 +119,4 @@ def test_what_is_not_committed_yet_counts_as_it_would_be_deployed(
 @pytest.mark.usefixtures("committed")
 def test_a_revision_that_is_not_there_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["order", "--base", "nowhere"]) == 1
-    assert capsys.readouterr().err.startswith("edge: git diff: fatal: ")
+    assert capsys.readouterr().err.startswith("edge: git archive: fatal: ")
