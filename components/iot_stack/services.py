@@ -2,12 +2,16 @@
 
 from collections.abc import Callable
 
+from components._influxdb import INFLUXDB_PORT
+from components._page import TLS
 from components.iot_stack.containers import MQTT_TLS_PORT
+from components.iot_stack.telegraf import DATABASE
 from config.derive import CertifiedKey, MqttUser
-from config.iot import Iot
+from config.iot import Iot, Sensor
 from services import _settings
-from services._settings import Broker
+from services._settings import Broker, Database
 from services.alarms import settings as alarms
+from services.page import settings as page
 
 #: A device that sends seldom is silent after so many readings that did not come.
 _MISSED = 3
@@ -22,6 +26,11 @@ def broker(service: str, user: MqttUser) -> Broker:
         user=user.name,
         password=user.password,
     )
+
+
+def database(user: str, password: str) -> Database:
+    """The site's own database, as a container beside it reaches it."""
+    return Database(url=f"http://influxdb:{INFLUXDB_PORT}", name=DATABASE, user=user, password=password)
 
 
 def service_files(settings: object, authority: CertifiedKey) -> dict[str, str]:
@@ -49,7 +58,7 @@ def alarm_settings(
             alarms.Sensor(
                 id=sensor.id,
                 pen=sensor.pen,
-                silent_seconds=max(asked.silent_seconds, _MISSED * sensor.every_seconds),
+                silent_seconds=_silent_seconds(iot, sensor),
                 quantities=sensor.quantities,
             )
             for sensor in iot.sensors
@@ -67,6 +76,55 @@ def alarm_settings(
         webhook=asked.webhook,
         webhook_key=webhook_key,
     )
+
+
+def page_settings(
+    iot: Iot,
+    site: str,
+    mqtt: Callable[[str], MqttUser],
+    *,
+    database_password: str,
+    pin: str,
+    ports: tuple[int, ...],
+) -> page.Settings:
+    """What the page shows.
+
+    Args:
+        iot: the site's section.
+        site: its name.
+        mqtt: gives a broker user.
+        database_password: of its user there.
+        pin: what people type to acknowledge.
+        ports: where it listens in its container.
+    """
+    farm = page.Farm(
+        broker=broker("page", mqtt("page")),
+        database=database("page", database_password),
+        pens=tuple(
+            page.Pen(name=pen, sensors=tuple(_shown(iot, sensor) for sensor in iot.sensors if sensor.pen == pen))
+            for pen in iot.pens
+        ),
+        retention_days=iot.storage.retention_days,
+        outage_budget_days=iot.uplink.outage_budget_days,
+        pin=pin,
+    )
+    return page.Settings(name=site, ports=ports, tls=TLS, farm=farm)
+
+
+def _shown(iot: Iot, sensor: Sensor) -> page.Sensor:
+    return page.Sensor(
+        id=sensor.id,
+        silent_seconds=_silent_seconds(iot, sensor),
+        quantities=tuple(
+            page.Quantity(name=name, unit=iot.quantities[name].unit, low=limits.low, high=limits.high)
+            for name in sensor.quantities
+            for limits in [iot.limits(sensor, name)]
+        ),
+    )
+
+
+def _silent_seconds(iot: Iot, sensor: Sensor) -> int:
+    return max(iot.alarms.silent_seconds, _MISSED * sensor.every_seconds)
 
 
 def _rules(iot: Iot) -> list[alarms.Rule]:

@@ -35,6 +35,14 @@ def _of_site(site: str) -> dict[str, Sequence[tuple[str, str]]]:
             (READ, f"status/{site}/uplink"),
             (BOTH, f"status/{site}/alarms"),
         ],
+        "page": [
+            (READ, "sensors/+/+"),
+            (READ, f"alerts/{site}/#"),
+            (WRITE, f"acknowledgements/{site}/#"),
+            (READ, f"status/{site}/alarms"),
+            (READ, f"status/{site}/uplink"),
+            (WRITE, f"status/{site}/page"),
+        ],
     }
 
 

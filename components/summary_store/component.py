@@ -1,4 +1,4 @@
-"""`SummaryStore`: one database and one user a site, reached through the tunnel alone."""
+"""`SummaryStore`: one database and one user a site, reached through the tunnel alone, and the page that shows them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,8 +9,13 @@ import pulumi
 from components._docker import Runner
 from components._guest import Guest
 from components._influxdb import APPLY_USERS, INFLUXDB_CONF, INFLUXDB_PORT, influxdb, user_files
-from components.summary_store.accounts import users
-from config.site import Summaries
+from components._page import NAMES, TLS, internal_ports, page_files, page_service
+from components.summary_store.accounts import HEADQUARTERS, database, users
+from config import derive
+from config.derive import Purpose, Seed
+from config.site import Epochs, HeadquartersPage, Summaries
+from services._settings import Database
+from services.page.settings import Settings, Summarised
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,38 +23,88 @@ class SummaryStoreArgs:
     """What the store is made of.
 
     `accounts` are names and passwords by site, `admin` the administrator's password and those before it, `address`
-    headquarters' own in the mesh, which is there once `tunnel` is.
+    headquarters' own in the mesh, which is there once `tunnel` is, and `page_address` the one outside it.
     """
 
     summaries: Summaries
+    epochs: Epochs
+    seed: Seed
     accounts: Mapping[str, Mapping[str, str]] = field(repr=False)
     admin: Sequence[str] = field(repr=False)
     address: IPv4Address
+    page_address: IPv4Address | None
     tunnel: pulumi.Resource
     guest: Guest
 
 
 class SummaryStore(pulumi.ComponentResource):
-    """Headquarters' InfluxDB.
+    """Headquarters' InfluxDB and page.
 
     Attributes:
-        endpoints: where sites reach it.
+        endpoints: where sites and people reach it.
+        certificate_authority: what a browser trusts, PEM; None without a page.
     """
 
     endpoints: dict[str, str]
+    certificate_authority: str | None
 
     def __init__(self, name: str, args: SummaryStoreArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("fjord-edge:index:SummaryStore", name, None, opts)
+        self._site = name
+        self._args = args
+        self._reader = derive.influxdb_password(args.seed, name, HEADQUARTERS, args.epochs.passwords)
         service = influxdb(args.summaries.image, args.address)
-        runner = Runner.on(args.guest, site=name, parent=self)
-        container = runner.run(service, service.files({"influxdb.conf": INFLUXDB_CONF}), depends_on=[args.tunnel])
+        self._runner = Runner.on(args.guest, site=name, parent=self)
+        container = self._runner.run(service, service.files({"influxdb.conf": INFLUXDB_CONF}), depends_on=[args.tunnel])
         password, *former = args.admin
         args.guest.install(
             f"{name}-influxdb-users",
-            user_files(users(args.accounts), admin=password, former_admins=former, address=args.address),
+            user_files(users(args.accounts, self._reader), admin=password, former_admins=former, address=args.address),
             then=APPLY_USERS,
             parent=self,
             depends_on=[container],
         )
+        self.certificate_authority = None
         self.endpoints = {"summaries": f"http://{args.address}:{INFLUXDB_PORT} (in the mesh)"}
+        if args.summaries.page and args.page_address:
+            self.certificate_authority = self._page(args.summaries.page, args.page_address)
+            self.endpoints["page"] = f"https://{args.page_address}"
         self.register_outputs({"endpoints": self.endpoints})
+
+    def _page(self, page: HeadquartersPage, address: IPv4Address) -> str:
+        """The page; returns what a browser trusts, PEM."""
+        seed, epochs = self._args.seed, self._args.epochs
+        authority = derive.certificate_authority(
+            seed,
+            self._site,
+            epochs.mqtt_authority,
+            purpose=Purpose.PAGE_CA,
+            not_before=page.authority.not_before,
+            not_after=page.authority.not_after,
+        )
+        server = derive.server_certificate(
+            seed,
+            self._site,
+            epochs.mqtt_server,
+            purpose=Purpose.PAGE_SERVER,
+            authority=authority,
+            names=NAMES,
+            addresses=[address],
+            not_before=page.certificate.not_before,
+            not_after=page.certificate.not_after,
+        )
+        service = page_service(self._args.summaries.services, [address])
+        settings = Settings(
+            name=self._site,
+            ports=internal_ports(service),
+            tls=TLS,
+            sites=tuple(Summarised(name=site, database=self._database(site)) for site in self._args.accounts),
+        )
+        self._runner.run(service, service.files(page_files(settings, authority, server)))
+        return authority.certificate
+
+    def _database(self, site: str) -> Database:
+        """A site's summaries, as a container beside the store reaches them."""
+        return Database(
+            url=f"http://influxdb:{INFLUXDB_PORT}", name=database(site), user=HEADQUARTERS, password=self._reader
+        )
