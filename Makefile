@@ -24,12 +24,12 @@ down: ## end the lab and remove what it made, caches aside
 
 clean: down ## `down`, and remove the caches too
 	@if [ -x $(PYTHON) ]; then $(PYTHON) -m lab clean; fi
-	@rm -rf .venv .cache
+	@rm -rf .venv policy/.venv .cache
 
 test: machine check up ## everything: `check`, `up`, and the tests in the lab
 	@.venv/bin/pytest --quiet tests/e2e
 
-drills: up ## ten power cuts under load, with their results: half an hour; root
+drills: up ## each harm under load three times, ten power cuts, and what they cost: 45 minutes; root
 	@$(PYTHON) -m lab drills
 
 bench: up ## figures of docs/benchmarks.md; PART=preview, boot, registry, goodput, recovery or pipeline takes one of them
@@ -38,10 +38,11 @@ bench: up ## figures of docs/benchmarks.md; PART=preview, boot, registry, goodpu
 node-image: machine ## the node image, for production as for the lab; root
 	@$(PYTHON) -m node_image.build
 
-lock: ## resolve pyproject.toml anew into the three lock files
+lock: ## resolve the pyproject.toml files anew into the four lock files
 	@.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header pyproject.toml --group dev -o requirements-dev.txt
 	@.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header pyproject.toml -c requirements-dev.txt -o requirements.txt
 	@.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --group pyproject.toml:services -c requirements-dev.txt -o services/requirements.txt
+	@.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header policy/pyproject.toml -o policy/requirements.txt
 
 golden: ## write the golden files and the JSON Schema anew, for review
 	@$(PYTHON) -m config.schema

@@ -10,7 +10,7 @@ from components.backup import Backup, BackupArgs
 from components.edge_node import EdgeNode, EdgeNodeArgs, hypervisor_provider
 from components.existing_host import ExistingHost, ExistingHostArgs
 from components.iot_stack import MQTT_PORT, MQTT_TLS_PORT, IoTStack, IoTStackArgs
-from components.summary_store import SummaryStore, SummaryStoreArgs
+from components.summary_store import HEADQUARTERS, SummaryStore, SummaryStoreArgs, reached_by
 from components.wireguard_mesh import WireGuardMesh, WireGuardMeshArgs, mtu, ports
 from config import derive
 from config.loader import load_site
@@ -80,6 +80,7 @@ if section and section.iot:
             seed=site.seed,
             former_seed=site.former_seed,
             network=section.node.network,
+            headquarters=reached_by(site.name, site.headquarters[0], site.summary_account),
             guest=guest,
         ),
         docker,
@@ -97,6 +98,8 @@ if site.summaries:
             seed=site.seed,
             accounts=site.summary_accounts,
             admin=derive.influxdb_passwords(site.seed, site.former_seed, site.name, ADMIN, site.epochs.passwords),
+            headquarters=derive.influxdb_password(site.seed, site.name, HEADQUARTERS, site.epochs.passwords),
+            webhook_key=derive.webhook_key(site.seed, site.name, site.epochs.passwords),
             address=site.entry.address,
             page_address=site.address,
             tunnel=mesh.applied,

@@ -17,10 +17,11 @@ NODE_PEN = "node"
 #: Users of the broker that are no sensors, now or soon; see components/iot_stack/users.py.
 SERVICES = ("telegraf", "health", "alarms", "uplink", "page")
 
-#: On disk, index included, a reading in a shard that is still written to. An estimate, not measured yet.
-BYTES_PER_READING = 24
+#: On disk, index included, a reading in a shard of a day; measured are 5.5 to 9.8 (docs/benchmarks.md).
+BYTES_PER_READING = 10
 
-#: Of the data disk, what readings may fill: the rest is for compaction, the broker's queue and a backup's staging.
+#: Of the data disk, what readings may fill: the rest is for the write-ahead log of the day's, which takes 40 bytes each
+#: until the cache is full, for compaction, the broker's queue and a backup's staging.
 READINGS_SHARE = 0.6
 
 #: The broker keeps what arrives in so many hours while nobody reads, and no fewer messages than that, nor more: each
@@ -30,6 +31,8 @@ MIN_QUEUED, MAX_QUEUED = 100_000, 400_000
 
 #: A server's certificate that is valid longer is refused by phones.
 MAX_SERVER_DAYS = 825
+#: A number that a value can be compared with.
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 #: Devices in a group, unless its quantity is declared not personal.
 MIN_SENSORS = 5
@@ -77,9 +80,9 @@ class Page(Model):
 class Limits(Model):
     """Beyond which values an alarm is raised."""
 
-    low: float | None = None
+    low: Finite | None = None
     """Raised below it."""
-    high: float | None = None
+    high: Finite | None = None
     """Raised above it."""
 
     @model_validator(mode="after")
@@ -95,7 +98,7 @@ class Quantity(Limits):
 
     unit: Annotated[str, StringConstraints(pattern=r"^\S.{0,11}$")]
     """Its unit, as people read it."""
-    hysteresis: float = Field(default=0.0, ge=0)
+    hysteresis: Finite = Field(default=0.0, ge=0)
     """An alarm is over when a value is so far inside the limit again."""
     for_seconds: int = Field(default=60, ge=0, le=86_400)
     """An alarm is raised when the value has been beyond the limit for so long."""
@@ -113,7 +116,7 @@ class Sensor(Model):
     every_seconds: int = Field(default=10, ge=1, le=86_400)
     """How often it sends each of them."""
     limits: dict[QuantityName, Limits] = Field(default_factory=dict)
-    """Limits of its own, in place of the quantity's."""
+    """Limits of its own; a side that it leaves out is the quantity's."""
 
     @model_validator(mode="after")
     def limits_are_of_what_it_measures(self) -> Self:
@@ -230,6 +233,15 @@ class Alarms(Model):
     """Where each alarm is posted until it is accepted, signed with a key that is derived from the seed."""
 
 
+def mirrored(mirror: str | None, image: str) -> str:
+    """An image's name at a mirror, which has it under the same name below its own."""
+    if mirror is None:
+        return image
+    first, _, rest = image.partition("/")
+    is_host = "." in first or ":" in first or first == "localhost"
+    return f"{mirror}/{rest if rest and is_host else image}"
+
+
 class Images(Model):
     """The containers' images, each pinned by digest."""
 
@@ -246,12 +258,7 @@ class Images(Model):
 
     def pulled(self, service: str) -> str:
         """An image as it is pulled: from the mirror, where there is one."""
-        image: str = getattr(self, service)
-        if self.mirror is None:
-            return image
-        first, _, rest = image.partition("/")
-        is_host = "." in first or ":" in first or first == "localhost"
-        return f"{self.mirror}/{rest if rest and is_host else image}"
+        return mirrored(self.mirror, getattr(self, service))
 
 
 class Iot(Model):
@@ -300,9 +307,18 @@ class Iot(Model):
         """What the broker keeps for a reader that is away."""
         return max(MIN_QUEUED, round(self.readings_per_second * QUEUE_HOURS * 3600))
 
+    @property
+    def devices(self) -> dict[str, tuple[str, ...]]:
+        """Every MQTT user that is a device, with the sensors for which it speaks."""
+        return {sensor.id: (sensor.id,) for sensor in self.sensors} | self.gateways
+
     def limits(self, sensor: Sensor, quantity: str) -> Limits:
         """Those in force for a sensor."""
-        return sensor.limits.get(quantity, self.quantities[quantity])
+        general, own = self.quantities[quantity], sensor.limits.get(quantity, Limits())
+        # Not validated here: `limits_leave_room` tells of which sensor they are.
+        return Limits.model_construct(
+            low=general.low if own.low is None else own.low, high=general.high if own.high is None else own.high
+        )
 
     @model_validator(mode="after")
     def names_are_used_once(self) -> Self:
@@ -349,11 +365,29 @@ class Iot(Model):
         return self
 
     @model_validator(mode="after")
+    def limits_leave_room(self) -> Self:
+        """Between the limits in force there are values that raise no alarm, and some that end one."""
+        for sensor in self.sensors:
+            for name in sensor.quantities:
+                limits, hysteresis = self.limits(sensor, name), self.quantities[name].hysteresis
+                if limits.low is None or limits.high is None:
+                    continue
+                told = f"sensor {sensor.id}: low {limits.low} of {name}"
+                if limits.low >= limits.high:
+                    raise ValueError(f"{told} is not below high {limits.high}; correct its limits or the quantity's")
+                if hysteresis > limits.high - limits.low:
+                    raise ValueError(
+                        f"{told} and high {limits.high} are nearer than hysteresis {hysteresis}: an alarm would end "
+                        "beyond the other limit only; lower the hysteresis"
+                    )
+        return self
+
+    @model_validator(mode="after")
     def pens_have_sensors(self) -> Self:
         """Nobody would notice that nothing watches it."""
         for pen in self.pens:
             if all(sensor.pen != pen for sensor in self.sensors):
-                raise ValueError(f"pen {pen} has no sensor; `bin/edge device add` one, or remove the pen")
+                raise ValueError(f"pen {pen} has no sensor; add one (`bin/edge device <site> add`), or remove the pen")
         return self
 
     @model_validator(mode="after")

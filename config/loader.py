@@ -105,6 +105,12 @@ class Site:
         }
 
     @property
+    def summary_account(self) -> tuple[str, str]:
+        """A site's user name and password at headquarters, by the key that the registry has of it now."""
+        own = identity_key(self.seed, self.name, self.epochs.identity)
+        return summary_account(self.name, own, self.registry.entries[self.registry.hub].identity_key)
+
+    @property
     def headquarters(self) -> tuple[IPv4Address | IPv6Address, ...]:
         """Headquarters' addresses in the mesh; none for headquarters itself."""
         hub = self.registry.entries[self.registry.hub]

@@ -9,7 +9,7 @@ from pydantic import Field, IPvAnyAddress, StringConstraints, field_validator, m
 
 from config.base import Model
 from config.iot import Certificates, Iot, Page
-from config.names import Epoch, HostName, MacAddress, Name, Sha256, SysctlKey, SysctlValue, check_pinned
+from config.names import Epoch, HostName, MacAddress, Name, Sha256, SysctlKey, SysctlValue, WebAddress, check_pinned
 from config.versions import FIXED_SYSCTLS, IMAGES
 
 #: What Docker gives its own bridge, docker0, unless told otherwise.
@@ -333,6 +333,12 @@ class Summaries(Model):
     """InfluxDB 1.8, pinned by digest."""
     services: str = IMAGES["services"]
     """Our own programs, pinned by digest."""
+    silent_minutes: int = Field(default=5, ge=1, le=1440)
+    """A site from which nothing came for so long is silent; it says every half minute how it does."""
+    repeat_seconds: int = Field(default=900, ge=10)
+    """A site that stays silent is told again."""
+    webhook: WebAddress | None = None
+    """Where a silent site is posted until it is accepted, signed with a key that is derived from headquarters' seed."""
     page: HeadquartersPage | None = None
     """The page that lists all sites, at headquarters' own address; without it there is none."""
 

@@ -6,10 +6,40 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from config.base import ConfigError
-from edge import backup, delete_data, destroy, doctor, key, mesh, replace_node, reseed, restore, snapshot, status
+from edge import (
+    backup,
+    delete_data,
+    destroy,
+    device,
+    doctor,
+    key,
+    mesh,
+    pin,
+    replace_node,
+    reseed,
+    restore,
+    scan,
+    snapshot,
+    status,
+)
 from edge.site import EdgeError
 
-SUBCOMMANDS = (doctor, status, mesh, key, reseed, backup, snapshot, restore, replace_node, destroy, delete_data)
+SUBCOMMANDS = (
+    doctor,
+    status,
+    mesh,
+    scan,
+    device,
+    pin,
+    key,
+    reseed,
+    backup,
+    snapshot,
+    restore,
+    replace_node,
+    destroy,
+    delete_data,
+)
 
 
 def main(words: Sequence[str] | None = None) -> int:

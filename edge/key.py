@@ -4,10 +4,8 @@ import argparse
 import re
 from collections.abc import Mapping
 
-from config.derive import Seed
-from config.loader import PROJECT, REGISTRY, public_keys
+from config.loader import REGISTRY, public_keys
 from config.registry import Registry, load_registry, port_of, shown
-from edge import site as command
 from edge.site import EdgeError, Site
 
 _NEXT = ("nextTunnelKey", "nextIdentityKey", "nextEndpoint")
@@ -42,10 +40,7 @@ def entry(site: Site, *, with_next: bool) -> str:
     Raises:
         EdgeError: there is no seed, or the engine does not decrypt it.
     """
-    seed, next_seed = _seed(site, "seed"), _seed(site, "nextSeed")
-    if seed is None:
-        raise EdgeError(f"{site.config_file.name} has no seed; README.md says how to make one")
-    keys = public_keys(seed, next_seed, site.name, site.stack_section.epochs)
+    keys = public_keys(site.needed_seed(), site.seed("nextSeed"), site.name, site.stack_section.epochs)
     path = REGISTRY / f"{site.name}.yaml"
     before = path.read_text() if path.exists() else new_entry(site.name, load_registry(REGISTRY))
     return with_keys(before, keys, with_next=with_next)
@@ -110,17 +105,3 @@ def _other_port(endpoint: str) -> str:
     """The same host at the port's neighbour, to which the next rotation goes back."""
     port = port_of(endpoint)
     return f"{endpoint.rpartition(':')[0]}:{port + 1 if port % 2 == 0 else port - 1}"
-
-
-def _seed(site: Site, key: str) -> Seed | None:
-    """A seed of the stack, decrypted by the engine."""
-    if f"{PROJECT}:{key}" not in site.content:
-        return None
-    words = ["pulumi", "config", "get", f"{PROJECT}:{key}", "--stack", site.name]
-    done = command.run([*words, "--config-file", str(site.config_file)])
-    if done.returncode != 0:
-        raise EdgeError(f"pulumi config get {PROJECT}:{key} of {site.name}: {done.stderr.strip()}")
-    try:
-        return Seed.parse(done.stdout)
-    except ValueError as error:
-        raise EdgeError(f"{site.config_file.name}: {PROJECT}:{key}: {error}") from None

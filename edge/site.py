@@ -17,8 +17,12 @@ import yaml
 
 from components.edge_node.hypervisor import snapshot
 from config.base import ConfigError, Mistake
+from config.derive import Seed
 from config.loader import CHECKOUT, PROJECT, parse_section
 from config.site import HostSection, SiteSection
+
+#: The site's section in its stack file.
+SECTION = f"{PROJECT}:site"
 
 #: A node under load answers in seconds; a program on it may wait for a VM that shuts down.
 CONNECT_SECONDS = 15
@@ -49,14 +53,9 @@ class Site:
         Raises:
             ConfigError: what is wrong in the file.
         """
-        path = arguments.config_file or CHECKOUT / f"Pulumi.{arguments.site}.yaml"
-        key = f"{PROJECT}:site"
-        if not path.is_file():
-            raise ConfigError(Mistake(path.name, "", "", "there is no such stack file; see Pulumi.oslo.yaml"))
-        content = (yaml.safe_load(path.read_text()) or {}).get("config", {})
-        if not isinstance(content.get(key), dict):
-            raise ConfigError(Mistake(path.name, key, "", "this section is missing; see Pulumi.oslo.yaml"))
-        return cls(arguments.site, parse_section(content[key], path.name), content, path)
+        path = config_file(arguments)
+        content = read_config(path.read_text(), path.name)
+        return cls(arguments.site, parse_section(content[SECTION], path.name), content, path)
 
     @property
     def section(self) -> SiteSection:
@@ -82,6 +81,34 @@ class Site:
             raise EdgeError(f"pulumi stack output of {self.name}: {done.stderr.strip()}")
         outputs: dict[str, Any] = json.loads(done.stdout)
         return outputs
+
+    def seed(self, key: str = "seed") -> Seed | None:
+        """A seed of the stack, decrypted by the engine; nothing where there is none.
+
+        Raises:
+            EdgeError: the engine does not decrypt it, or it is no seed.
+        """
+        if f"{PROJECT}:{key}" not in self.content:
+            return None
+        words = ["pulumi", "config", "get", f"{PROJECT}:{key}", "--stack", self.name]
+        done = run([*words, "--config-file", str(self.config_file)])
+        if done.returncode != 0:
+            raise EdgeError(f"pulumi config get {PROJECT}:{key} of {self.name}: {done.stderr.strip()}")
+        try:
+            return Seed.parse(done.stdout)
+        except ValueError as error:
+            raise EdgeError(f"{self.config_file.name}: {PROJECT}:{key}: {error}") from None
+
+    def needed_seed(self) -> Seed:
+        """The seed.
+
+        Raises:
+            EdgeError: there is none, or the engine does not decrypt it.
+        """
+        seed = self.seed()
+        if seed is None:
+            raise EdgeError(f"{self.config_file.name} has no seed; README.md says how to make one")
+        return seed
 
     def on_hypervisor(
         self, *words: str, stdin: str = "", limit_seconds: int | None = LIMIT_SECONDS
@@ -154,6 +181,30 @@ class Site:
             known_hosts.flush()
             words = ["ssh", *_ssh(Path(known_hosts.name)), f"{user}@{address}", command]
             return run(words, limit_seconds=limit_seconds)
+
+
+def config_file(arguments: argparse.Namespace) -> Path:
+    """The stack file that is meant.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    path: Path = arguments.config_file or CHECKOUT / f"Pulumi.{arguments.site}.yaml"
+    if not path.is_file():
+        raise ConfigError(Mistake(path.name, "", "", "there is no such stack file; see Pulumi.oslo.yaml"))
+    return path
+
+
+def read_config(text: str, file: str) -> dict[str, Any]:
+    """What a stack file says below `config`, not judged yet.
+
+    Raises:
+        ConfigError: the site's section is missing.
+    """
+    content: dict[str, Any] = (yaml.safe_load(text) or {}).get("config", {})
+    if not isinstance(content.get(SECTION), dict):
+        raise ConfigError(Mistake(file, SECTION, "", "this section is missing; see Pulumi.oslo.yaml"))
+    return content
 
 
 def run(

@@ -3,6 +3,7 @@
 import argparse
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 from components.edge_node.facts import LIVE_FACTS
@@ -56,6 +57,9 @@ def _problems(live: dict[str, Any] | None, containers: list[tuple[str, str]], sa
         yield f"{unit} has failed; look at its log: journalctl --unit {unit}"
     if live["rebootRequired"]:
         yield "upgrades wait for a reboot, which the node put off; look why: journalctl --unit fjord-edge-upgrades"
+    for each in live["mended"]:
+        when = datetime.fromtimestamp(each["time"], UTC)
+        yield f"{when:%Y-%m-%d %H:%M} UTC: {each['what']}; look at the disk: journalctl --dmesg --priority err"
     if not live["clockSynchronized"]:
         yield "the clock is not synchronised; see that a time server of node.timeServers answers"
 

@@ -18,6 +18,7 @@ from lab.goodput import DELAY_MS, LINE_MBIT, LOSS_PERCENT, goodput
 from lab.leftovers import end_leftovers
 from lab.paths import CACHE, STATE
 from lab.pipeline.bench import report as pipeline_report
+from lab.pipeline.loss import HEAD, losses, row
 from lab.recovery import RECOVERIES
 from lab.report import report
 from lab.stacks import Stack, existing_stacks
@@ -56,8 +57,9 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument("--json", action="store_true", help="for scripts")
     bench = add("bench", _bench, "take the figures of docs/benchmarks.md")
     bench.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(BENCHES)} (default: all)")
-    drills = add("drills", _drills, "cut oslo's power under load, again and again, and count what is missing")
-    drills.add_argument("--cuts", type=int, default=10, help="how often (default: 10)")
+    drills = add("drills", _drills, "do each harm under load, again and again, and count what is missing")
+    drills.add_argument("--times", type=int, default=3, help="how often each, natively (default: 3)")
+    drills.add_argument("--cuts", type=int, default=10, help="how often oslo's power is cut (default: 10)")
     execute = add("exec", _exec, "run a command in the lab's network, as the operator")
     execute.add_argument("words", nargs=argparse.REMAINDER, metavar="WORD", help="the command")
     return parser
@@ -140,6 +142,11 @@ BENCHES: Mapping[str, Callable[[Stack], None]] = {
 
 
 def _drills(arguments: argparse.Namespace) -> None:
+    lost = 0
+    print(HEAD)
+    for loss in losses("ours", arguments.times):
+        print(row(loss), flush=True)
+        lost += loss.missing
     site = next(stack for stack in existing_stacks() if stack.site.iot)
     worst = 0.0
     for number, cut in enumerate(power_cuts(site, arguments.cuts), 1):
@@ -148,6 +155,8 @@ def _drills(arguments: argparse.Namespace) -> None:
         worst = max(worst, cut.age)
     if worst > EXCUSED_SECONDS:
         raise LabError(f"A reading acknowledged {worst:.2f} s before a cut is missing", "See lab/drills.py.")
+    if lost:
+        raise LabError(f"{lost} acknowledged readings are missing", "See lab/pipeline/loss.py.")
 
 
 def _exec(arguments: argparse.Namespace) -> None:

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+from config.versions import IMAGES
 from lab.hypervisor.root import ROOT
 from lab.hypervisor.service import REGISTRY
 from lab.services.images import images
@@ -32,6 +33,10 @@ def _store(name: str, layout: Path) -> str:
     for part in (content["config"], *content["layers"]):
         _link(repository / "_layers", part["digest"])
     _link(repository / "_manifests" / "revisions", manifest)
+    tag = repository / "_manifests" / "tags" / IMAGES[name].rpartition(":")[2]
+    _link(tag / "index", manifest)
+    (tag / "current").mkdir(exist_ok=True)
+    (tag / "current" / "link").write_text(manifest)
     return manifest
 
 

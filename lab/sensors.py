@@ -8,10 +8,14 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
-from components._influxdb import INFLUXDB_PORT
+from components._influxdb import ADMIN, INFLUXDB_PORT
+from components._services import LOOPBACK
 from components.iot_stack.containers import MQTT_TLS_PORT
 from components.iot_stack.telegraf import DATABASE, MEASUREMENT
+from components.summary_store import database
 from config import derive
+from config.loader import REGISTRY
+from config.registry import load_registry
 from lab import hypervisor
 from lab.console import LabError
 from lab.paths import STATE
@@ -124,8 +128,26 @@ def query(stack: Stack, statement: str) -> list[dict[str, Any]]:
         LabError: the node or the database refused.
     """
     password = derive.influxdb_password(stack.seed, stack.name, "reader", stack.site.epochs.passwords)
-    url = f"http://127.0.0.1:{INFLUXDB_PORT}/query?db={DATABASE}&epoch=ms"
-    options = f'user = "reader:{password}"\nurl = "{url}"\ndata-urlencode = {json.dumps("q=" + statement)}\n'
+    return _asked(stack, LOOPBACK, DATABASE, ("reader", password), statement)
+
+
+def at_headquarters(hq: Stack, site: str, statement: str) -> list[dict[str, Any]]:
+    """Ask headquarters' store for what a site has sent, on headquarters' own node; answers as `query` does.
+
+    Raises:
+        LabError: the node or the store refused.
+    """
+    password = derive.influxdb_password(hq.seed, hq.name, ADMIN, hq.site.epochs.passwords)
+    address = load_registry(REGISTRY).entries[hq.name].address
+    return _asked(hq, address, database(site), (ADMIN, password), statement)
+
+
+def _asked(
+    stack: Stack, address: IPv4Address, database_: str, account: tuple[str, str], statement: str
+) -> list[dict[str, Any]]:
+    url = f"http://{address}:{INFLUXDB_PORT}/query?db={database_}&epoch=ms"
+    user = ":".join(account)
+    options = f'user = "{user}"\nurl = "{url}"\ndata-urlencode = {json.dumps("q=" + statement)}\n'
     answer = json.loads(on_node(stack, "curl --fail-with-body --silent --show-error --config -", stdin=options))
     result = answer["results"][0]
     if "error" in result:

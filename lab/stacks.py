@@ -106,12 +106,12 @@ class Stack:
         summary: dict[str, int] = plan["changeSummary"]
         return summary
 
-    def refused_preview(self, content: str) -> str:
+    def refused_preview(self, content: str, *words: str) -> str:
         """What the engine says of another config file's content, which it must refuse."""
         with tempfile.NamedTemporaryFile("w", suffix=".yaml", dir=STATE) as file:
             file.write(content)
             file.flush()
-            done = self._run("preview", "--stack", self.name, "--config-file", file.name)
+            done = self._run("preview", *words, "--stack", self.name, "--config-file", file.name)
         if done.returncode == 0:
             raise LabError(f"pulumi preview of {self.name} accepted what it should refuse", "See config/loader.py.")
         return done.stdout + done.stderr

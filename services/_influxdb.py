@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+import http.client
 import json
 import urllib.error
 import urllib.parse
@@ -71,7 +72,7 @@ class Client:
             said = error.read().decode(errors="replace").strip()
             # 5xx: it is starting, full or overloaded; its cache's limit is told so too.
             raise (UnavailableError if error.code >= 500 else RefusedError)(f"{error.code} {said[:200]}") from None
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             raise UnavailableError(str(error)) from None
 
 

@@ -28,6 +28,7 @@ def session(
     topics: Sequence[tuple[str, int]],
     received: Callable[[MQTTMessage], None],
     persistent: bool = False,
+    begun: Callable[[], None] | None = None,
 ) -> Client:
     """Begin a session that comes back by itself after every loss; start it with `loop_start()`.
 
@@ -39,10 +40,13 @@ def session(
         received: called with each message; never raises.
         persistent: whether the broker keeps what comes in while the service is away; the service then acknowledges each
             message itself, by `client.ack`, once it needs it no more.
+        begun: called at each connect, before any message of it is received.
     """
 
     def connected(client: Client, _: object, __: ConnectFlags, code: ReasonCode, ___: Properties | None) -> None:
         if not code.is_failure:
+            if begun:
+                begun()
             client.subscribe(list(topics))
             tell(client, site, service)
 

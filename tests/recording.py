@@ -256,6 +256,7 @@ def deploy(
     site: Mapping[str, Any] | None = None,
     *,
     seed: Seed = SEED,
+    registry: Mapping[str, Any] | None = None,
     preview: bool = False,
     run: Callable[[], object] = program,
 ) -> Recording:
@@ -265,11 +266,12 @@ def deploy(
         stack: `hq` or `oslo`.
         site: `fjord-edge:site`; the committed stack's own when absent.
         seed: the site's seed.
+        registry: the registry's files; those that fit the seed when absent.
         preview: whether what providers compute is unknown.
         run: what to run instead of `__main__.py`.
     """
     recording = Recording(stack, preview=preview)
-    with registered_as(entries(seed)):
+    with registered_as(registry or entries(seed)):
         recording.run(run, config_of(stack, site, seed=seed), [SEED_KEY])
     return recording
 

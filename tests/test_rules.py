@@ -45,7 +45,12 @@ def test_libvirt_is_behind_one_module() -> None:
 
 def test_a_program_on_node_or_hypervisor_needs_the_standard_library_alone() -> None:
     programs = list((CHECKOUT / "components").glob("*/on_*/*.py"))
-    assert len(programs) == 13
+    assert len(programs) == 14
     for program in programs:
         assert set(imported(program)) <= sys.stdlib_module_names, program
         assert program.read_text().startswith("#!/usr/bin/env python3\n")
+
+
+def test_the_policy_pack_is_apart_from_the_program_and_its_rules_from_pulumi() -> None:
+    beyond = {path.name: set(imported(path)) - sys.stdlib_module_names for path in (CHECKOUT / "policy").glob("*.py")}
+    assert beyond == {"__main__.py": {"pulumi_policy", "policy"}, "plan.py": {"policy"}, "rules.py": {"yaml"}}

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address
 
 import pulumi
 
@@ -23,7 +22,7 @@ from components._own import own_service
 from components._page import NAMES, internal_ports, page_files, page_service
 from components._services import LOOPBACK
 from components.iot_stack import containers, services
-from components.iot_stack.containers import hook_files
+from components.iot_stack.containers import APPLY_HOOKS, hook_files, reserve
 from components.iot_stack.mosquitto import mosquitto_files
 from components.iot_stack.telegraf import DATABASE, telegraf_files, tunnel_files
 from components.iot_stack.users import broker_users
@@ -31,25 +30,30 @@ from config import derive
 from config.derive import CertifiedKey, Purpose, Seed
 from config.iot import Iot, Page
 from config.site import Epochs, Network
+from services._settings import Database
 
 #: Who reads and writes the site's readings, beside the administrator.
-_DATABASE_USERS: Mapping[str, Privilege] = {"telegraf": "WRITE", "reader": "READ", "page": "READ"}
+_DATABASE_USERS: Mapping[str, Privilege] = {"telegraf": "WRITE", "reader": "READ", "uplink": "READ", "page": "READ"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class IoTStackArgs:
-    """What the containers are made of: the site's sections, the seed of its passwords, and the node they run on."""
+    """What the containers are made of: the site's sections, the seed of its passwords, and the node they run on.
+
+    `headquarters` is where the site's summaries go.
+    """
 
     iot: Iot
     epochs: Epochs
     seed: Seed
     former_seed: Seed | None
     network: Network
+    headquarters: Database
     guest: Guest
 
 
 class IoTStack(pulumi.ComponentResource):
-    """Broker, collector, database, alarms and page of one site.
+    """Broker, collector, database, alarms, uplink and page of one site.
 
     Attributes:
         endpoints: where sensors and people on the node reach them.
@@ -65,14 +69,16 @@ class IoTStack(pulumi.ComponentResource):
         super().__init__("fjord-edge:index:IoTStack", name, None, opts)
         self._site = name
         self._args = args
-        self._addresses = _broker_addresses(args.network)
+        self._addresses = containers.broker_addresses(args.network)
         self._runner = Runner.on(args.guest, site=name, parent=self)
-        args.guest.install(f"{name}-hooks", hook_files(), then="true", parent=self)
+        then = f"{reserve(args.iot.queued_messages)} && {APPLY_HOOKS}"
+        args.guest.install(f"{name}-hooks", hook_files(), then=then, parent=self)
         authority = self._authority()
         broker, database = self._broker(authority), self._database()
         self._collector(authority, after=[broker, database])
         self._tunnel_figures(after=[database])
         self._alarms(authority, after=[broker])
+        self._uplink(authority, after=[broker, database])
         self.page_pin = None
         self.certificate_authority = authority.certificate
         self.endpoints = {
@@ -177,6 +183,19 @@ class IoTStack(pulumi.ComponentResource):
         files = services.service_files(settings, authority)
         return self._runner.run(service, service.files(files), depends_on=after)
 
+    def _uplink(self, authority: CertifiedKey, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
+        """It waits for no tunnel: headquarters may be out of reach for weeks."""
+        settings = services.uplink_settings(
+            self._args.iot,
+            self._site,
+            self._mqtt_user,
+            influxdb_password=self._influxdb_password("uplink"),
+            headquarters=self._args.headquarters,
+        )
+        service = own_service("uplink", self._args.iot.images.pulled("services"), memory_mib=64, cpu_shares=512)
+        files = services.service_files(settings, authority)
+        return self._runner.run(service, service.files(files), depends_on=after)
+
     def _page(self, page: Page, authority: CertifiedKey, after: Sequence[pulumi.Resource]) -> str:
         """The page; returns the PIN."""
         iot, epochs = self._args.iot, self._args.epochs
@@ -197,15 +216,10 @@ class IoTStack(pulumi.ComponentResource):
             iot,
             self._site,
             self._mqtt_user,
-            database_password=self._influxdb_password("page"),
+            influxdb_password=self._influxdb_password("page"),
             pin=pin,
             ports=internal_ports(service),
         )
         files = page_files(settings, authority, server)
         self._runner.run(service, service.files(files), depends_on=after)
         return pin
-
-
-def _broker_addresses(network: Network) -> list[IPv4Address]:
-    """Where sensors reach the broker: at the node's own address, and on the farm's own network where there is one."""
-    return [interface.address.ip for interface in (network, network.lan) if interface]

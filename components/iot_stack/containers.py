@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from components._files import CONFIGURATION, File
+from components._files import CONFIGURATION, DATA, PROGRAMS, File
 from components._services import HealthCheck, Port, Service
 from config.iot import Images
+from config.site import Network
 
 MQTT_TLS_PORT, MQTT_PORT = 8883, 1883
 
@@ -36,6 +37,11 @@ def mosquitto(images: Images, ports: Sequence[Port]) -> Service:
         ports=ports,
         environment=["XDG_CONFIG_HOME=/mosquitto/config"],
     )
+
+
+def broker_addresses(network: Network) -> list[IPv4Address]:
+    """Where sensors reach the broker: at the node's own address, and on the farm's own network where there is one."""
+    return [interface.address.ip for interface in (network, network.lan) if interface]
 
 
 def broker_ports(addresses: Sequence[IPv4Address], plain: IPv4Address | None) -> list[Port]:
@@ -87,14 +93,68 @@ def tunnel_figures(images: Images) -> Service:
     )
 
 
+#: Of the data disk, what is kept for the broker alone: so much for each message that it may have to keep, log included.
+RESERVED_BYTES = 2048
+
+_BLOCK_BYTES = 4096
+
+_MEND = f"{PROGRAMS}/mend"
+_UNIT = "/etc/systemd/system/fjord-edge-mend"
+
+_SERVICE = f"""\
+[Unit]
+Description=Mends what a service does not mend itself
+After=docker.service
+
+[Service]
+Type=oneshot
+ExecStart={_MEND}
+"""
+
+_TIMER = """\
+[Unit]
+Description=A look at the services each minute
+
+[Timer]
+OnBootSec=2min
+OnUnitInactiveSec=1min
+
+[Install]
+WantedBy=timers.target
+"""
+
+
 def hook_files() -> list[File]:
-    """What the node calls before it goes down, and before a backup."""
+    """What the node calls before it goes down, before a backup, and each minute."""
     programs = Path(__file__).parent / "on_node"
     return [
-        File(
-            path=f"{CONFIGURATION}/{event}.d/iot-stack",
-            contents=(programs / f"{event.replace('-', '_')}.py").read_text(),
-            mode=0o755,
-        )
-        for event in ("before-backup", "before-shutdown")
+        *(
+            File(
+                path=f"{CONFIGURATION}/{event}.d/iot-stack",
+                contents=(programs / f"{event.replace('-', '_')}.py").read_text(),
+                mode=0o755,
+            )
+            for event in ("before-backup", "before-shutdown")
+        ),
+        File(path=_MEND, contents=(programs / "mend.py").read_text(), mode=0o755),
+        File(path=f"{_UNIT}.service", contents=_SERVICE),
+        File(path=f"{_UNIT}.timer", contents=_TIMER),
     ]
+
+
+#: The command that puts them in force.
+APPLY_HOOKS = (
+    "systemctl daemon-reload && systemctl --quiet enable fjord-edge-mend.timer && systemctl start fjord-edge-mend.timer"
+)
+
+
+def reserve(queued_messages: int) -> str:
+    """The command that keeps room on the data disk for the broker alone, which can then always write so many messages.
+
+    It would acknowledge what it cannot write. Every other user finds the disk full before: tune2fs(8).
+    """
+    blocks = queued_messages * RESERVED_BYTES // _BLOCK_BYTES
+    return (
+        f"tune2fs -u {MOSQUITTO_USER} -r {blocks} $(findmnt --noheadings --output=SOURCE {DATA}) > /dev/null && "
+        f"mount -o remount,resuid={MOSQUITTO_USER} {DATA}"
+    )

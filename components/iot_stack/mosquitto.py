@@ -7,8 +7,9 @@ from components.iot_stack.containers import MQTT_PORT, MQTT_TLS_PORT
 from components.iot_stack.users import BrokerUser
 from config.derive import CertifiedKey, MqttUser
 
-#: Messages on their way to a reader that it has not acknowledged; not fewer than the collector takes before it stores.
-MAX_INFLIGHT = 5000
+#: Messages on their way to a reader that it has not acknowledged: as many as there are packet identifiers (MQTT 3.1.1,
+#: 2.3.1). With 5000 a long queue drains at a sixth of the speed: docs/benchmarks.md.
+MAX_INFLIGHT = 65535
 
 #: The biggest packet that is let in, bytes: an alarm with the readings before it; a reading has a tenth.
 MAX_PACKET = 8192

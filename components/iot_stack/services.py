@@ -12,6 +12,7 @@ from services import _settings
 from services._settings import Broker, Database
 from services.alarms import settings as alarms
 from services.page import settings as page
+from services.uplink import settings as uplink
 
 #: A device that sends seldom is silent after so many readings that did not come.
 _MISSED = 3
@@ -78,12 +79,51 @@ def alarm_settings(
     )
 
 
+def uplink_settings(
+    iot: Iot, site: str, mqtt: Callable[[str], MqttUser], *, influxdb_password: str, headquarters: Database
+) -> uplink.Settings:
+    """What headquarters is told, and how.
+
+    Args:
+        iot: the site's section.
+        site: its name.
+        mqtt: gives a broker user.
+        influxdb_password: of the user `uplink` at the local database.
+        headquarters: where summaries go.
+    """
+    asked = iot.uplink
+    return uplink.Settings(
+        site=site,
+        broker=broker("uplink", mqtt("uplink")),
+        readings=database("uplink", influxdb_password),
+        headquarters=headquarters,
+        groups=tuple(
+            uplink.Group(
+                name=group.name,
+                quantity=group.quantity,
+                sensors=group.sensors,
+                min_sensors=group.min_sensors,
+                step=None if group.quantity in asked.not_personal else asked.rounding[group.quantity],
+            )
+            for group in asked.groups
+        ),
+        sensors=tuple(
+            uplink.Sensor(id=sensor.id, pen=sensor.pen, quantities=sensor.quantities) for sensor in iot.sensors
+        ),
+        not_personal=tuple(asked.not_personal),
+        allowed_lateness_seconds=asked.allowed_lateness_seconds,
+        late_horizon_hours=asked.late_horizon_hours,
+        outage_budget_days=asked.outage_budget_days,
+        kib_per_second=asked.kib_per_second,
+    )
+
+
 def page_settings(
     iot: Iot,
     site: str,
     mqtt: Callable[[str], MqttUser],
     *,
-    database_password: str,
+    influxdb_password: str,
     pin: str,
     ports: tuple[int, ...],
 ) -> page.Settings:
@@ -93,13 +133,13 @@ def page_settings(
         iot: the site's section.
         site: its name.
         mqtt: gives a broker user.
-        database_password: of its user there.
+        influxdb_password: of the user `page` at the local database.
         pin: what people type to acknowledge.
         ports: where it listens in its container.
     """
     farm = page.Farm(
         broker=broker("page", mqtt("page")),
-        database=database("page", database_password),
+        database=database("page", influxdb_password),
         pens=tuple(
             page.Pen(name=pen, sensors=tuple(_shown(iot, sensor) for sensor in iot.sensors if sensor.pen == pen))
             for pen in iot.pens
@@ -108,7 +148,7 @@ def page_settings(
         outage_budget_days=iot.uplink.outage_budget_days,
         pin=pin,
     )
-    return page.Settings(name=site, ports=ports, tls=TLS, farm=farm)
+    return page.Settings(name=site, ports=ports, tls=TLS, shown=farm)
 
 
 def _shown(iot: Iot, sensor: Sensor) -> page.Sensor:

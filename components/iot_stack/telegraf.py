@@ -6,12 +6,11 @@ from pathlib import Path
 from components._influxdb import INFLUXDB_PORT
 from components._services import LOOPBACK
 from components.iot_stack.containers import HEALTH_PORT, MQTT_TLS_PORT, TUNNEL_HEALTH_PORT
-from components.iot_stack.mosquitto import MAX_INFLIGHT
 from config.derive import CertifiedKey, MqttUser
 from config.iot import Iot
 
-#: Readings in one write, and those that may be unacknowledged: not more than the broker lets be.
-BATCH, UNDELIVERED = 1000, MAX_INFLIGHT
+#: Readings in one write, and those that may be unacknowledged: fewer than the broker lets be.
+BATCH, UNDELIVERED = 1000, 5000
 
 #: How far before its time a reading may be; clocks of sensors are not synchronised.
 FUTURE_SECONDS = 300

@@ -35,6 +35,7 @@ def _of_site(site: str) -> dict[str, Sequence[tuple[str, str]]]:
             (READ, f"status/{site}/uplink"),
             (BOTH, f"status/{site}/alarms"),
         ],
+        "uplink": [(READ, f"alerts/{site}/#"), (BOTH, f"status/{site}/uplink")],
         "page": [
             (READ, "sensors/+/+"),
             (READ, f"alerts/{site}/#"),
@@ -54,12 +55,10 @@ def broker_users(iot: Iot, site: str, derived: Callable[[str], MqttUser]) -> lis
         site: its name.
         derived: gives a user's password.
     """
-    devices: dict[str, Sequence[str]] = {sensor.id: [sensor.id] for sensor in iot.sensors}
-    spoken_for = devices | iot.gateways
     return [
         *(
             BrokerUser(user=derived(name), grants=[(WRITE, f"sensors/{sensor}/+") for sensor in sensors])
-            for name, sensors in spoken_for.items()
+            for name, sensors in iot.devices.items()
         ),
         *(BrokerUser(user=derived(name), grants=grants) for name, grants in (_SERVICES | _of_site(site)).items()),
     ]

@@ -1,4 +1,4 @@
-"""`SummaryStore`: one database and one user a site, reached through the tunnel alone, and the page that shows them."""
+"""`SummaryStore`: one database and one user a site, reached through the tunnel alone; who watches and shows them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,21 +9,23 @@ import pulumi
 from components._docker import Runner
 from components._guest import Guest
 from components._influxdb import APPLY_USERS, INFLUXDB_CONF, INFLUXDB_PORT, influxdb, user_files
-from components._page import NAMES, TLS, internal_ports, page_files, page_service
-from components.summary_store.accounts import HEADQUARTERS, database, users
+from components._own import own_service
+from components._page import NAMES, internal_ports, page_files, page_service
+from components.summary_store.accounts import users
+from components.summary_store.services import page_settings, watch_settings
 from config import derive
 from config.derive import Purpose, Seed
 from config.site import Epochs, HeadquartersPage, Summaries
-from services._settings import Database
-from services.page.settings import Settings, Summarised
+from services import _settings
 
 
 @dataclass(frozen=True, kw_only=True)
 class SummaryStoreArgs:
     """What the store is made of.
 
-    `accounts` are names and passwords by site, `admin` the administrator's password and those before it, `address`
-    headquarters' own in the mesh, which is there once `tunnel` is, and `page_address` the one outside it.
+    `accounts` are names and passwords by site, `admin` the administrator's password and those before it, `headquarters`
+    the one with which all sites are read, `webhook_key` the one that signs; `address` is headquarters' own in the mesh,
+    which is there once `tunnel` is, and `page_address` the one outside it.
     """
 
     summaries: Summaries
@@ -31,6 +33,8 @@ class SummaryStoreArgs:
     seed: Seed
     accounts: Mapping[str, Mapping[str, str]] = field(repr=False)
     admin: Sequence[str] = field(repr=False)
+    headquarters: str = field(repr=False)
+    webhook_key: str = field(repr=False)
     address: IPv4Address
     page_address: IPv4Address | None
     tunnel: pulumi.Resource
@@ -38,7 +42,7 @@ class SummaryStoreArgs:
 
 
 class SummaryStore(pulumi.ComponentResource):
-    """Headquarters' InfluxDB and page.
+    """Headquarters' InfluxDB, the watch that tells of sites that say nothing, and the page that shows them all.
 
     Attributes:
         endpoints: where sites and people reach it.
@@ -52,26 +56,32 @@ class SummaryStore(pulumi.ComponentResource):
         super().__init__("fjord-edge:index:SummaryStore", name, None, opts)
         self._site = name
         self._args = args
-        self._reader = derive.influxdb_password(args.seed, name, HEADQUARTERS, args.epochs.passwords)
         service = influxdb(args.summaries.image, args.address)
         self._runner = Runner.on(args.guest, site=name, parent=self)
         container = self._runner.run(service, service.files({"influxdb.conf": INFLUXDB_CONF}), depends_on=[args.tunnel])
         password, *former = args.admin
-        args.guest.install(
+        applied = args.guest.install(
             f"{name}-influxdb-users",
-            user_files(users(args.accounts, self._reader), admin=password, former_admins=former, address=args.address),
+            user_files(
+                users(args.accounts, args.headquarters), admin=password, former_admins=former, address=args.address
+            ),
             then=APPLY_USERS,
             parent=self,
             depends_on=[container],
         )
+        settings = watch_settings(
+            args.summaries, args.accounts, password=args.headquarters, webhook_key=args.webhook_key
+        )
+        watch = own_service("watch", args.summaries.services, memory_mib=48, cpu_shares=256)
+        self._runner.run(watch, watch.files({"settings.json": _settings.render(settings)}), depends_on=[applied])
         self.certificate_authority = None
         self.endpoints = {"summaries": f"http://{args.address}:{INFLUXDB_PORT} (in the mesh)"}
         if args.summaries.page and args.page_address:
-            self.certificate_authority = self._page(args.summaries.page, args.page_address)
+            self.certificate_authority = self._page(args.summaries.page, args.page_address, after=[applied])
             self.endpoints["page"] = f"https://{args.page_address}"
         self.register_outputs({"endpoints": self.endpoints})
 
-    def _page(self, page: HeadquartersPage, address: IPv4Address) -> str:
+    def _page(self, page: HeadquartersPage, address: IPv4Address, after: Sequence[pulumi.Resource]) -> str:
         """The page; returns what a browser trusts, PEM."""
         seed, epochs = self._args.seed, self._args.epochs
         authority = derive.certificate_authority(
@@ -94,17 +104,12 @@ class SummaryStore(pulumi.ComponentResource):
             not_after=page.certificate.not_after,
         )
         service = page_service(self._args.summaries.services, [address])
-        settings = Settings(
-            name=self._site,
+        settings = page_settings(
+            self._site,
+            self._args.summaries,
+            self._args.accounts,
+            password=self._args.headquarters,
             ports=internal_ports(service),
-            tls=TLS,
-            sites=tuple(Summarised(name=site, database=self._database(site)) for site in self._args.accounts),
         )
-        self._runner.run(service, service.files(page_files(settings, authority, server)))
+        self._runner.run(service, service.files(page_files(settings, authority, server)), depends_on=after)
         return authority.certificate
-
-    def _database(self, site: str) -> Database:
-        """A site's summaries, as a container beside the store reaches them."""
-        return Database(
-            url=f"http://influxdb:{INFLUXDB_PORT}", name=database(site), user=HEADQUARTERS, password=self._reader
-        )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lab.console import say
 from lab.pipeline.generator import Result
+from lab.pipeline.loss import HEAD
 from lab.pipeline.loss import report as losses
 from lab.pipeline.pipeline import Pipeline
 from lab.pipeline.site import Kind
@@ -77,7 +78,7 @@ def report() -> Iterator[str]:
         yield from _in_pipeline(kind, LOAD_WRITERS, _queryable, _sustained)
         yield from _in_pipeline(kind, WRITERS, _subscribed)
     yield from _in_pipeline("ours", MANY, _many)
-    yield "| Set-up | Killed | Acknowledged | In flight | Stored | Missing |"
+    yield HEAD
     yield from losses()
 
 

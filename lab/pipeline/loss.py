@@ -1,75 +1,153 @@
-"""What the SIGKILL of one program under load costs: acknowledged, stored, missing; a difference of two sets."""
+"""What harm under load costs: acknowledged, stored, missing; a difference of two sets."""
 
+import os
 import random
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from components.iot_stack.on_node import mend
 from lab.pipeline.pipeline import Load, Pipeline
 from lab.pipeline.site import Kind
 
 RATE = 1000
-LOAD_SECONDS = 9.0
 
-#: The kill comes at a random instant of these, seconds after the first reading; the start again so long after it.
-KILL_SECONDS = (2.0, 5.0)
+#: The harm comes at a random instant of these, seconds after the first reading; a kill's end so long after it.
+HARM_SECONDS = (2.0, 5.0)
 AWAY_SECONDS = 1.0
+
+#: The load goes on so long after the harm is over, at least.
+AFTER_SECONDS = 3.0
 
 #: How long an instant is looked for in which readings are on their way.
 IN_FLIGHT_SECONDS = 2.0
 
 #: The seed's collector flushes and reconnects every 10 s: when nothing more is stored for longer, nothing more comes.
 QUIET_SECONDS = 12.0
-DRAIN_SECONDS = 30.0
+DRAIN_SECONDS = 60.0
 
 PROGRAMS = ("mosquitto", "telegraf", "influxdb")
+
+HEAD = "| Set-up | Harm | Acknowledged | In flight | Stored | Missing |"
+
+
+@dataclass(frozen=True)
+class Drill:
+    """One kind of harm.
+
+    Attributes:
+        harm: does it, and undoes it.
+        seconds: how long that takes.
+        disk_mib: of the data, where it must be small.
+    """
+
+    harm: Callable[[Pipeline, float], None]
+    seconds: float = AWAY_SECONDS
+    disk_mib: int | None = None
 
 
 @dataclass(frozen=True)
 class Loss:
-    """One kill under load.
+    """One harm under load.
 
     Attributes:
-        acknowledged: readings whose PUBACK had come, before the kill and after it.
+        acknowledged: readings whose PUBACK had come, before the harm, in it and after it.
         stored: those of them that can be queried in the end.
         missing: the others.
-        in_flight: readings that were acknowledged and not yet to be queried, right before the kill.
+        in_flight: readings that were acknowledged and not yet to be queried, right before the harm.
     """
 
     kind: Kind
-    program: str
+    drill: str
     acknowledged: int
     stored: int
     missing: int
     in_flight: int
 
 
-def lose(kind: Kind, program: str, folder: Path) -> Loss:
-    """Kill a program under load, start it again, wait until nothing more is stored; at most 40 s.
+def _killed(*programs: str) -> Drill:
+    def harm(pipeline: Pipeline, seconds: float) -> None:
+        pipeline.kill(*programs)
+        time.sleep(seconds)
+        for program in programs:
+            pipeline.start(program)
+
+    return Drill(harm)
+
+
+def _database_away(pipeline: Pipeline, seconds: float) -> None:
+    pipeline.stop("influxdb")
+    time.sleep(seconds)
+    pipeline.start("influxdb")
+
+
+def _disk_full(pipeline: Pipeline, seconds: float) -> None:
+    """Everything is killed while it is full: what was acknowledged then is somewhere."""
+    pipeline.fill()
+    time.sleep(seconds)
+    pipeline.kill(*PROGRAMS)
+    pipeline.free()
+    for program in PROGRAMS:
+        pipeline.start(program)
+
+
+def _disk_freed(pipeline: Pipeline, seconds: float) -> None:
+    """The database is started anew, as the node itself does it: components/iot_stack/on_node/mend.py."""
+    pipeline.fill()
+    time.sleep(seconds)
+    pipeline.free()
+    pipeline.stop("influxdb")
+    pipeline.start("influxdb")
+
+
+def _queue_truncated(pipeline: Pipeline, _: float) -> None:
+    """The node saves what can be read: components/iot_stack/on_node/mend.py."""
+    pipeline.kill("mosquitto")
+    queue = pipeline.data("mosquitto") / mend.QUEUE.name
+    while mend.is_whole(queue):
+        os.truncate(queue, queue.stat().st_size * 3 // 4)
+    mend.salvage(queue)
+    pipeline.start("mosquitto")
+
+
+DRILLS: Mapping[str, Drill] = {
+    **{f"{program} killed": _killed(program) for program in PROGRAMS},
+    "all killed at once": _killed(*PROGRAMS),
+    "influxdb stopped": Drill(_database_away, seconds=20.0),
+    "disk full and freed": Drill(_disk_freed, seconds=10.0, disk_mib=384),
+    "disk full, all killed": Drill(_disk_full, seconds=10.0, disk_mib=384),
+    "queue truncated": Drill(_queue_truncated),
+}
+
+
+def lose(kind: Kind, name: str, folder: Path, *, seconds: float | None = None) -> Loss:
+    """Do harm under load, undo it, wait until nothing more is stored; a minute at most beside the harm.
 
     Args:
         kind: whose set-up.
-        program: of `PROGRAMS`.
+        name: of `DRILLS`.
         folder: an empty one of the caller's.
+        seconds: how long the harm lasts, in place of the drill's own.
     """
+    drill = DRILLS[name]
+    lasts = drill.seconds if seconds is None else seconds
+    until_harm = random.uniform(*HARM_SECONDS)  # noqa: S311  a drill, not a secret
     with (
-        Pipeline(kind, folder) as pipeline,
-        pipeline.load(slice(0, 20), rate=RATE, seconds=LOAD_SECONDS) as load,
+        Pipeline(kind, folder, disk_mib=drill.disk_mib) as pipeline,
+        pipeline.load(slice(0, 20), rate=RATE, seconds=until_harm + lasts + AFTER_SECONDS) as load,
     ):
         load.begin()
-        time.sleep(random.uniform(*KILL_SECONDS))  # noqa: S311  a drill, not a secret
+        time.sleep(until_harm)
         in_flight = _in_flight(pipeline, load)
-        pipeline.kill(program)
-        time.sleep(AWAY_SECONDS)
-        pipeline.start(program)
+        drill.harm(pipeline, lasts)
         load.result()
         acknowledged = load.acknowledged()
         missing, _ = pipeline.drained(acknowledged, QUIET_SECONDS, DRAIN_SECONDS)
     return Loss(
         kind=kind,
-        program=program,
+        drill=name,
         acknowledged=len(acknowledged),
         stored=len(acknowledged) - len(missing),
         missing=len(missing),
@@ -88,12 +166,22 @@ def _in_flight(pipeline: Pipeline, load: Load) -> int:
 
 
 def report() -> Iterator[str]:
-    """Kill each program of both set-ups once; a line of docs/benchmarks.md's table each."""
+    """Do each harm to both set-ups once; a line of docs/benchmarks.md's table each."""
     for kind in ("ours", "seed"):
-        for program in PROGRAMS:
+        yield from map(row, losses(kind))
+
+
+def losses(kind: Kind, times: int = 1) -> Iterator[Loss]:
+    """Do each harm so many times."""
+    for name in DRILLS:
+        for _ in range(times):
             with tempfile.TemporaryDirectory() as folder:
-                found = lose(kind, program, Path(folder))
-            yield (
-                f"| {kind} | {program} | {found.acknowledged:,} | {found.in_flight:,} | {found.stored:,} | "
-                f"{found.missing:,} |"
-            )
+                yield lose(kind, name, Path(folder))
+
+
+def row(found: Loss) -> str:
+    """As in docs/benchmarks.md."""
+    return (
+        f"| {found.kind} | {found.drill} | {found.acknowledged:,} | {found.in_flight:,} | {found.stored:,} | "
+        f"{found.missing:,} |"
+    )

@@ -20,6 +20,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
+from components._files import DATA
 from components._influxdb import INFLUXDB_PORT
 from components.iot_stack.telegraf import DATABASE
 from lab.console import LabError
@@ -77,9 +78,10 @@ class Load:
 class Pipeline:
     """The three programs of a site, of ours or of the seed's; `with` starts and ends them."""
 
-    def __init__(self, kind: Kind, folder: Path, sensors: int = 20) -> None:
+    def __init__(self, kind: Kind, folder: Path, sensors: int = 20, *, disk_mib: int | None = None) -> None:
+        """Prepare it; with `disk_mib` all data lies on a file system of this size, which `fill` fills."""
         self.kind, self.site = kind, site(kind, sensors)
-        self._folder = folder
+        self._folder, self._disk_mib = folder, disk_mib
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._loads = 0
         self._holder: subprocess.Popen[str] | None = None
@@ -90,6 +92,8 @@ class Pipeline:
             for name in self.site.programs:
                 self._unpack(name, built[name])
             self._hold()
+            if self._disk_mib:
+                self._make_disk(self._disk_mib)
             for name in self.site.programs:
                 self.start(name)
             self._wait(lambda: self._connections(_ESTABLISHED, self.site.port), "telegraf is not at the broker")
@@ -128,10 +132,44 @@ class Pipeline:
             self._wait(self._database_answers, "influxdb does not answer")
             self._apply_users()
 
-    def kill(self, name: str) -> None:
-        """SIGKILL, as from the kernel when memory is short."""
-        os.kill(self._pid(name), signal.SIGKILL)
+    def kill(self, *names: str) -> None:
+        """SIGKILL, as from the kernel when memory is short; of several all at once."""
+        for pid in [self._pid(name) for name in names]:
+            os.kill(pid, signal.SIGKILL)
+        for name in names:
+            self._processes[name].wait()
+
+    def stop(self, name: str) -> None:
+        """SIGTERM, as Docker stops it."""
+        os.kill(self._pid(name), signal.SIGTERM)
         self._processes[name].wait()
+
+    def fill(self) -> None:
+        """Take all the room that the database has on the disk of the data."""
+        user = str(self.site.programs["influxdb"].user)
+        as_database = ("setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups")
+        dd = ("dd", "if=/dev/zero", f"of={self._ballast}", "oflag=append", "conv=notrunc")
+        for block in ("1M", "4k"):
+            self.run(*as_database, *dd, f"bs={block}", fails=True)
+
+    def free(self) -> None:
+        """Give the room back."""
+        self.run("rm", str(self._ballast))
+
+    def data(self, name: str) -> Path:
+        """A program's data, as `run` sees it."""
+        return self._folder / name / str(self.site.programs[name].data).lstrip("/")
+
+    def run(self, *words: str, fails: bool = False) -> str:
+        """Run a command of this machine's where the programs are; what it prints.
+
+        Raises:
+            LabError: it fails, and may not.
+        """
+        done = subprocess.run(self._inside(*words), capture_output=True, text=True, check=False)
+        if done.returncode != 0 and not fails:
+            raise LabError(f"{words[0]} failed: {done.stderr.strip()}", "See lab/pipeline/pipeline.py.")
+        return done.stdout
 
     def query(self, statement: str) -> list[dict[str, Any]]:
         """Ask the database; one dictionary a row, series tags included.
@@ -279,7 +317,7 @@ class Pipeline:
     def _hold(self) -> None:
         """Make the namespaces, with a first process that ends when this one does."""
         self._holder = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", "unshare", "--net", "--pid", "--fork", "--kill-child",
+            ["setpriv", "--pdeathsig", "KILL", "unshare", "--net", "--pid", "--mount", "--fork", "--kill-child",
              "sh", "-c", _HOLD],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
@@ -287,8 +325,27 @@ class Pipeline:
         if self._holder.stdout.readline() != "ready\n":
             raise LabError("The machine refuses new namespaces", "Run as root, in a virtual machine.")
 
+    @property
+    def _ballast(self) -> Path:
+        return self._folder / "disk" / "influxdb" / "ballast"
+
+    def _make_disk(self, mib: int) -> None:
+        """Mount a file system of its own for the data, in the programs' namespace alone."""
+        image, disk = self._folder / "disk.ext4", self._folder / "disk"
+        disk.mkdir()
+        with image.open("wb") as file:
+            file.truncate(mib * 2**20)
+        self.run("mkfs.ext4", "-q", str(image))
+        self.run("mount", "-o", "loop", str(image), str(disk))
+        self.run("sh", "-c", self.site.reserve.replace(DATA, str(disk)))
+        for name, program in self.site.programs.items():
+            if program.data:
+                owner = str(program.user)
+                self.run("install", "--directory", f"--owner={owner}", f"--group={owner}", str(disk / name))
+                self.run("mount", "--bind", str(disk / name), str(self.data(name)))
+
     def _inside(self, *words: str) -> list[str]:
-        return ["nsenter", "--net", "--pid", f"--target={self._first()}", "--", *words]
+        return ["nsenter", "--net", "--pid", "--mount", f"--wd={CHECKOUT}", f"--target={self._first()}", "--", *words]
 
     def _first(self) -> int:
         assert self._holder is not None  # noqa: S101

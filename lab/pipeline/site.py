@@ -62,6 +62,7 @@ class Site:
         passwords: the sensors' and the subscriber's at the broker; None in the seed, which asks nobody.
         authority: what clients trust, PEM; None without TLS.
         reader: user and password at the database.
+        reserve: the command that keeps room for the broker on the data disk; does nothing in the seed.
         series: the measurement of readings, and the tag that tells sensors apart.
     """
 
@@ -72,6 +73,7 @@ class Site:
     port: int
     reader: tuple[str, str] | None = field(repr=False)
     series: tuple[str, str]
+    reserve: str = "true"
 
 
 def site(kind: Kind, sensors: int) -> Site:
@@ -117,6 +119,7 @@ def _ours(names: Sequence[str]) -> Site:
         port=containers.MQTT_TLS_PORT,
         reader=("reader", secrets["reader"]),
         series=("reading", "sensor"),
+        reserve=containers.reserve(iot.queued_messages),
     )
 
 

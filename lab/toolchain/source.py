@@ -142,3 +142,13 @@ def telegraf() -> Path:
         variables={"github.com/influxdata/telegraf/internal.Version": TELEGRAF},
         why="Telegraf, from its own source, with the plugins used here; a minute",
     )
+
+
+def actionlint() -> Path:
+    """Build the judge of the CI files."""
+    return golang.build(
+        MODULES / "actionlint",
+        name="actionlint",
+        package="github.com/rhysd/actionlint/cmd/actionlint",
+        why="the judge of the CI files, from its own source; half a minute",
+    )

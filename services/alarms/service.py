@@ -6,22 +6,27 @@ import queue
 import signal
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from paho.mqtt.client import MQTTMessage
 
+from services import _snapshot
 from services._health import Health
 from services._mqtt import session, status_topic, tell
 from services._webhook import Webhook
-from services.alarms import node, snapshot
+from services.alarms import node
 from services.alarms.alarm import Alarm
 from services.alarms.engine import Change, Engine
 from services.alarms.settings import Settings
 
 SERVICE = "alarms"
+
+#: What it remembers beside the retained messages, when it starts for the first time.
+EMPTY: Mapping[str, Any] = {"engine": {}, "outbox": []}
 
 #: After the first connection, or without one, until when retained alarms are waited for.
 RESTORE_MS, RESTORE_LIMIT_MS = 2_000, 15_000
@@ -38,7 +43,7 @@ class Alarms:
         self._data = Path(settings.data)
         self._inbox: queue.SimpleQueue[MQTTMessage] = queue.SimpleQueue()
         self._engine = Engine(settings, now)
-        kept = snapshot.load(self._data)
+        kept = _snapshot.load(self._data, EMPTY, lost="silent sensors are counted anew")
         self._engine.resume(kept["engine"])
         self._webhook = Webhook(settings.webhook, settings.webhook_key, kept["outbox"])
         self._queue = node.Queue(settings.queue_messages, now)
@@ -204,7 +209,7 @@ class Alarms:
     def _save(self) -> None:
         self._saved = self._engine.revision
         try:
-            snapshot.save(self._data, {"engine": self._engine.snapshot(), "outbox": self._webhook.pending})
+            _snapshot.save(self._data, {"engine": self._engine.snapshot(), "outbox": self._webhook.pending})
         except OSError as error:
             # A full disk must not silence the alarm that tells of it.
             print(f"the state was not written: {error}", file=sys.stderr)

@@ -4,7 +4,6 @@ import sys
 import time
 from typing import Any
 
-from paho.mqtt.client import Client as Session
 from paho.mqtt.client import MQTTMessage
 
 from services._influxdb import Client, RefusedError, UnavailableError
@@ -51,16 +50,13 @@ class FarmPage:
         self._pin = Pin(farm.pin, time.monotonic())
         self._has_last_values = False
         self._session = session(
-            farm.broker, site=site, service=SERVICE, topics=self._live.topics, received=self._received
+            farm.broker,
+            site=site,
+            service=SERVICE,
+            topics=self._live.topics,
+            received=self._received,
+            begun=lambda: self._live.connected(_now()),
         )
-        subscribe = self._session.on_connect
-
-        def connected(client: Session, *rest: Any) -> None:
-            self._live.connected(_now())
-            if subscribe:
-                subscribe(client, *rest)
-
-        self._session.on_connect = connected
         self._session.on_disconnect = lambda *_: self._live.disconnected(_now())
 
     def _received(self, message: MQTTMessage) -> None:

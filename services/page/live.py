@@ -151,7 +151,7 @@ class Live:
         return {"state": _runs(told, now), "since": _whole(told.get("time"))}
 
     def _uplink(self, now: int) -> dict[str, Any]:
-        """Whether headquarters is reached; what waits is minutes of summaries."""
+        """Whether headquarters is reached, and how many summaries wait or are withheld."""
         told = self._told.get("uplink", {})
         state, contact = _runs(told, now), _whole(told.get("lastContact"))
         if state == "up" and (contact is None or now - contact > CONTACT_LATE_MS):

@@ -11,7 +11,7 @@ from tornado.httpclient import AsyncHTTPClient, HTTPError
 from services._health import Health
 from services.page.farm import FarmPage
 from services.page.headquarters import HeadquartersPage
-from services.page.settings import Settings
+from services.page.settings import Farm, Settings
 from services.page.web import Page, server
 
 #: How often it does what is due, and asks itself for the page.
@@ -20,9 +20,9 @@ STEP_SECONDS = 10.0
 
 def page_of(settings: Settings, now: int) -> Page:
     """A farm's, or headquarters'."""
-    if settings.farm:
-        return FarmPage(settings.name, settings.farm, now)
-    return HeadquartersPage(settings.name, settings.sites)
+    if isinstance(settings.shown, Farm):
+        return FarmPage(settings.name, settings.shown, now)
+    return HeadquartersPage(settings.name, settings.shown)
 
 
 async def serve(settings: Settings, health: Health, ended: asyncio.Event) -> None:

@@ -45,11 +45,11 @@ class Farm:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Summarised:
-    """A site as headquarters knows it: by the database of its summaries."""
+class Headquarters:
+    """The sites by the databases of their summaries; one that has said nothing for so long is silent."""
 
-    name: str
-    database: Database
+    silent_seconds: int
+    sites: dict[str, Database]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,15 +63,15 @@ class Tls:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """All of it: of a farm, or of headquarters, which has sites in its place.
+    """All of it.
 
     Attributes:
         name: the site's.
         ports: where it listens in its container.
+        shown: what it shows.
     """
 
     name: str
     ports: tuple[int, ...]
     tls: Tls
-    farm: Farm | None = None
-    sites: tuple[Summarised, ...] = ()
+    shown: Farm | Headquarters

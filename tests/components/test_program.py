@@ -11,9 +11,10 @@ import pytest
 from cryptography import x509
 
 from components.edge_node.domain_xml import stylesheet
+from config.derive import identity_key
 from lab.paths import CHECKOUT
 from tests.recording import FACTS, Recording, Registered, committed, deploy, texts
-from tests.sites import STACKS, edited, section
+from tests.sites import SEED, STACKS, edited, entries, section
 
 DOMAIN = "libvirt:index/domain:Domain"
 VOLUME = "libvirt:index/volume:Volume"
@@ -114,11 +115,18 @@ def test_a_preview_registers_the_same_graph_as_an_update(stack: str) -> None:
     assert graph(committed(stack, preview=True)) == graph(committed(stack))
 
 
-def test_headquarters_has_the_store_of_summaries_and_no_other_container() -> None:
-    [(name, store)] = committed("hq").of_type(CONTAINER).items()
-    assert name == "hq-influxdb"
-    [port] = store.inputs["ports"]
+def test_headquarters_has_the_store_of_summaries_and_what_watches_and_shows_it() -> None:
+    found = committed("hq").of_type(CONTAINER)
+    assert set(found) == {"hq-influxdb", "hq-watch", "hq-page"}
+    [port] = found["hq-influxdb"].inputs["ports"]
     assert (port["ip"], port["external"]) == ("10.100.0.1", 8086)
+    [port] = found["hq-page"].inputs["ports"]
+    assert (port["ip"], port["external"]) == ("10.20.0.11", 443)
+    assert not found["hq-watch"].inputs.get("ports")
+
+
+def test_the_watch_starts_once_its_user_is_there() -> None:
+    assert f"{COMMAND}::hq-influxdb-users" in committed("hq").named("hq-watch").dependencies
 
 
 def test_the_store_waits_for_the_tunnels_address() -> None:
@@ -133,9 +141,19 @@ def test_headquarters_without_a_store_has_no_docker() -> None:
     assert not recording.of_type(SUMMARY_STORE)
 
 
-def test_a_site_has_five_containers() -> None:
-    names = {"oslo-mosquitto", "oslo-telegraf", "oslo-influxdb", "oslo-telegraf-mesh", "oslo-alarms"}
-    assert set(committed("oslo").of_type(CONTAINER)) == names
+def test_a_site_has_seven_containers() -> None:
+    names = {"mosquitto", "telegraf", "influxdb", "telegraf-mesh", "alarms", "uplink", "page"}
+    assert set(committed("oslo").of_type(CONTAINER)) == {f"oslo-{name}" for name in names}
+
+
+@pytest.mark.parametrize(("stack", "section_of_it"), [("oslo", "iot"), ("hq", "summaries")])
+def test_without_its_section_there_is_no_page_and_no_pin(stack: str, section_of_it: str) -> None:
+    site = section(stack)
+    del site[section_of_it]["page"]
+    recording = deploy(stack, site)
+    assert f"{stack}-page" not in recording.of_type(CONTAINER)
+    assert "pagePin" not in recording.stack_outputs
+    assert "page" not in recording.stack_outputs["endpoints"]
 
 
 @each_stack
@@ -410,15 +428,22 @@ def test_a_command_shows_nothing_and_repeats_itself_for_no_output(stack: str) ->
 # Containers
 
 
-def containers() -> list[Registered]:
-    return list(committed("oslo").of_type(CONTAINER).values())
+def containers(stack: str = "oslo") -> list[Registered]:
+    return list(committed(stack).of_type(CONTAINER).values())
+
+
+each_container = pytest.mark.parametrize(
+    "container",
+    [container for stack in STACKS for container in containers(stack)],
+    ids=lambda container: container.name,
+)
 
 
 #: To ask WireGuard for its figures takes the node's network, a capability, and so root.
 ASKS_WIREGUARD = "oslo-telegraf-mesh"
 
 
-@pytest.mark.parametrize("container", containers(), ids=lambda container: container.name)
+@each_container
 def test_a_container_has_no_more_rights_than_it_needs(container: Registered) -> None:
     user, group = container.inputs["user"].split(":")
     asks_wireguard = container.name == ASKS_WIREGUARD
@@ -433,7 +458,7 @@ def test_a_container_has_no_more_rights_than_it_needs(container: Registered) -> 
     assert ("networksAdvanced" in container.inputs) is not asks_wireguard
 
 
-@pytest.mark.parametrize("container", containers(), ids=lambda container: container.name)
+@each_container
 def test_a_container_is_bounded_and_comes_back(container: Registered) -> None:
     assert container.inputs["memory"] == container.inputs["memorySwap"] > 0
     assert container.inputs["restart"] == "always"
@@ -447,7 +472,7 @@ def test_the_containers_leave_the_node_memory_of_its_own() -> None:
     assert total <= section("oslo")["node"]["memoryMib"] / 2
 
 
-def test_only_the_broker_is_reached_from_outside() -> None:
+def test_only_broker_and_page_are_reached_from_outside() -> None:
     ports = {
         (container.name, port["ip"], port["external"], port["internal"], port["protocol"])
         for container in containers()
@@ -457,6 +482,8 @@ def test_only_the_broker_is_reached_from_outside() -> None:
         ("oslo-mosquitto", "10.20.0.12", 8883, 8883, "tcp"),
         ("oslo-mosquitto", "10.20.1.12", 8883, 8884, "tcp"),
         ("oslo-influxdb", "127.0.0.1", 8086, 8086, "tcp"),
+        ("oslo-page", "10.20.0.12", 443, 8443, "tcp"),
+        ("oslo-page", "10.20.1.12", 443, 8444, "tcp"),
     }
 
 
@@ -508,7 +535,7 @@ def test_configuration_is_mounted_read_only_and_data_lies_on_the_data_disk() -> 
         assert configuration["hostPath"] == f"/etc/fjord-edge/{service}"
         assert configuration["readOnly"] is True
         assert [volume["hostPath"] for volume in data] == (
-            [] if service.startswith("telegraf") else [f"/srv/fjord-edge/{service}"]
+            [] if service in {"telegraf", "telegraf-mesh", "page"} else [f"/srv/fjord-edge/{service}"]
         )
 
 
@@ -540,17 +567,19 @@ def restarted(site: Any) -> set[str]:
     return {name for name, value in configs(after).items() if value != configs(before)[name]}
 
 
-def test_a_sensor_in_another_pen_restarts_collector_and_alarms() -> None:
+def test_a_sensor_in_another_pen_restarts_collector_alarms_uplink_and_page() -> None:
     assert restarted(edited(section("oslo"), "iot", "sensors", 0, "pen", value="pen-2")) == {
         "telegraf",
         "alarms",
+        "uplink",
+        "page",
     }
 
 
-def test_a_new_sensor_restarts_broker_collector_and_alarms() -> None:
+def test_a_new_sensor_restarts_broker_and_all_that_knows_the_sensors() -> None:
     site = section("oslo")
     site["iot"]["sensors"].append({"id": "pen3-temp", "pen": "pen-1", "quantities": ["temperature"]})
-    assert restarted(site) == {"mosquitto", "telegraf", "alarms"}
+    assert restarted(site) == {"mosquitto", "telegraf", "alarms", "uplink", "page"}
 
 
 def test_a_change_of_the_vm_alone_restarts_nothing() -> None:
@@ -563,11 +592,34 @@ def test_new_passwords_restart_their_readers() -> None:
         "telegraf",
         "telegraf-mesh",
         "alarms",
+        "uplink",
+        "page",
     }
 
 
-def test_another_limit_restarts_the_alarms_alone() -> None:
-    assert restarted(edited(section("oslo"), "iot", "quantities", "oxygen", "low", value=6)) == {"alarms"}
+def test_another_limit_restarts_alarms_and_page_alone() -> None:
+    assert restarted(edited(section("oslo"), "iot", "quantities", "oxygen", "low", value=6)) == {"alarms", "page"}
+
+
+def test_another_group_restarts_the_uplink_alone() -> None:
+    assert restarted(edited(section("oslo"), "iot", "uplink", "groups", value=[])) == {"uplink"}
+
+
+def test_headquarters_next_key_restarts_the_uplink_once_it_is_the_only_one() -> None:
+    """While both are there, headquarters lets both in: a site changes when its registry says so."""
+    rotating, rotated = entries(), entries()
+    rotating["hq"]["nextIdentityKey"] = identity_key(SEED, "hq", 2).public
+    rotated["hq"]["identityKey"] = identity_key(SEED, "hq", 2).public
+    now = configs(committed("oslo"))
+    for registry, expected in ((rotating, set()), (rotated, {"uplink"})):
+        after = configs(deploy("oslo", section("oslo"), registry=registry))
+        assert {name for name in after if after[name] != now[name]} == expected
+
+
+def test_the_uplink_waits_for_no_tunnel() -> None:
+    dependencies = committed("oslo").named("oslo-uplink").dependencies
+    assert f"{COMMAND}::oslo-influxdb-users" in dependencies
+    assert not [each for each in dependencies if each.endswith(("-tunnel", "-mesh"))]
 
 
 def test_a_container_is_made_once_its_image_and_files_have_proved_themselves() -> None:
@@ -588,6 +640,7 @@ def test_a_site_tells_where_it_is_reached() -> None:
         "ssh": "edge@10.20.0.12",
         "mqtt": "mqtts://10.20.1.12:8883",
         "influxdb": "http://127.0.0.1:8086 (on the node)",
+        "page": "https://10.20.1.12",
     }
     assert outputs["facts"] == FACTS
     assert outputs["mesh"] == {"addresses": ["10.100.0.2/24", "fd5c:9a1e:27d4::2/64"], "peers": ["hq"]}
@@ -600,5 +653,6 @@ def test_headquarters_tells_its_peers() -> None:
     assert outputs["endpoints"] == {
         "ssh": "edge@10.20.0.11",
         "summaries": "http://10.100.0.1:8086 (in the mesh)",
+        "page": "https://10.20.0.11",
     }
-    assert set(outputs) == {"site", "endpoints", "hostKey", "facts", "mesh", "nextSteps"}
+    assert set(outputs) == {"site", "endpoints", "hostKey", "facts", "mesh", "nextSteps", "certificateAuthority"}

@@ -36,10 +36,20 @@ BARGE = ("uplink", "groups", 2)
         (("quantities", "oxygen", "high"), 6, "low 6.5 is not below high 6.0; no value would be right"),
         (("sensors", 0, "limits"), {"temperature": {"low": 9, "high": 9}}, "low 9.0 is not below high 9.0; *"),
         (("sensors", 0, "limits"), {"oxygen": {"low": 1}}, "limits.oxygen: pen1-temp does not measure it; *"),
+        (("sensors", 0, "limits"), {"temperature": {"low": 18}}, "sensor pen1-temp: low 18.0 of temperature is not *"),
+        (("sensors", 0, "limits"), {"temperature": {"high": 1.25}}, "sensor pen1-temp: low 1.0 of temperature and *"),
+        (("quantities", "temperature", "hysteresis"), 17.5, "sensor pen1-temp: low 1.0 of temperature and high 18.0 *"),
+        (("quantities", "temperature", "hysteresis"), 17, None),
+        (("quantities", "temperature", "high"), float("nan"), "Input should be a finite number"),
+        (("quantities", "temperature", "low"), float("-inf"), "Input should be a finite number"),
         (("sensors", 0, "quantities"), [], "Tuple should have at least 1 item *"),
         (("sensors", 0, "pen"), "pen-9", "sensor pen1-temp: pen pen-9 is not in pens; add it there, or correct *"),
         (("sensors", 0, "quantities"), ["salt"], "sensor pen1-temp: quantity salt is not in quantities; add it *"),
-        (("pens",), ["pen-1", "pen-2", "barge", "pen-3"], "pen pen-3 has no sensor; `bin/edge device add` one, or *"),
+        (
+            ("pens",),
+            ["pen-1", "pen-2", "barge", "pen-3"],
+            "pen pen-3 has no sensor; add one (`bin/edge device <site> add`), or *",
+        ),
         (("pens",), ["pen-1", "pen-2", "barge", "node"], "node stands for the node's own alarms; give the pen *"),
         (("pens",), ["pen-1", "pen-1", "pen-2", "barge"], "pen pen-1 is listed twice; remove one"),
         (("gateways",), {"gw": ["pen9-temp"]}, "gateway gw: sensor pen9-temp is not in sensors; add it there, *"),
@@ -76,6 +86,12 @@ def test_groups_of_one_quantity_are_disjoint() -> None:
 def test_a_device_listed_twice_makes_a_group_no_bigger() -> None:
     names = [climate(number) for number in range(4)]
     assert "has 4 devices" in refusal(*BARGE, "sensors", value=[*names, names[0]])
+
+
+def test_a_sensors_limit_takes_the_place_of_one_side_and_the_other_stays() -> None:
+    iot = parsed(edited(section("oslo"), "iot", "sensors", 0, "limits", value={"temperature": {"high": 12}}))
+    limits = iot.limits(iot.sensors[0], "temperature")
+    assert (limits.low, limits.high) == (1, 12)
 
 
 def test_plain_mqtt_needs_the_farms_own_network() -> None:

@@ -374,6 +374,10 @@ def test_headquarters_and_a_site_compute_the_same_account(folder: Path) -> None:
     hq = assemble("hq", content, folder)
     theirs = summary_account("oslo", identity_key(SEED, "oslo", 1), hq.entry.identity_key)
     assert hq.summary_accounts == {"oslo": dict([theirs])}
+    oslo = assemble(
+        "oslo", StackConfig(site=config_of("oslo")[SITE_KEY], seed=seed_text(), seed_is_secret=True), folder
+    )
+    assert oslo.summary_account == theirs
 
 
 def test_while_identity_keys_are_rotated_each_pair_has_its_account(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """What happens to a node in its years: snapshots, backups, a lost hypervisor, upgrades."""
 
 import json
-import random
+import secrets
 import subprocess
 
 import pytest
@@ -48,7 +48,7 @@ def healthy(stack: Stack) -> bool:
 
 
 #: What runs on oslo.
-CONTAINERS = 5
+CONTAINERS = 6
 
 KEPT = "/srv/fjord-edge/kept"
 
@@ -80,8 +80,12 @@ def lose_oslo() -> None:
 
 
 def fill(oslo: Stack) -> None:
-    """Store ten thousand values that nothing makes shorter, so that one would see them being sent again."""
-    lines = [f"drill value={random.random()} {number}" for number in range(10_000)]  # noqa: S311  not a secret
+    """Store two megabytes that nothing makes much shorter, so that one would see them being sent again.
+
+    They are ten days old: the database writes to the files of a day as long as more comes for that day.
+    """
+    last = now_ms() // 1000 - 864_000
+    lines = [f'drill text="{secrets.token_urlsafe(384)}" {last - number}' for number in range(4_000)]
     password = derive.influxdb_password(oslo.seed, "oslo", "telegraf", oslo.site.epochs.passwords)
     url = f"http://127.0.0.1:{INFLUXDB_PORT}/write?db={DATABASE}&precision=s"
     on_node(oslo, "umask 077; cat >fill", stdin=f'user = "telegraf:{password}"\nurl = "{url}"\n')

@@ -17,7 +17,7 @@ from lab.boot import analysed
 from lab.console import LabError
 from lab.drills import EXCUSED_SECONDS, RATE, kill_qemu, power_cuts
 from lab.hypervisor import ROOT, inside_command
-from lab.sensors import on_node
+from lab.sensors import at_headquarters, now_ms, on_node
 from lab.stacks import Stack
 from tests.e2e.waiting import eventually
 
@@ -95,9 +95,10 @@ def test_a_node_whose_qemu_is_killed_while_it_writes_comes_back_by_itself(
 
 
 def restart_hypervisor(_: str) -> None:
-    """Its power goes, with all that it runs, and comes back."""
+    """Its power goes, with all that it runs, and comes back; headquarters does not get far."""
     hypervisor.stop()
     hypervisor.start()
+    assert eventually(lambda: inside("virsh", "suspend", "hq").returncode == 0, 60)
 
 
 def test_after_the_hypervisors_power_cut_its_nodes_run_with_every_reading_and_all_in_force(
@@ -112,6 +113,9 @@ def test_after_the_hypervisors_power_cut_its_nodes_run_with_every_reading_and_al
     assert cut.acknowledged > RATE
     assert cut.age <= EXCUSED_SECONDS, cut
     assert on_node(oslo, BOOT_ID) != boot
+    assert not answers_through_the_tunnel(oslo), "it booted without headquarters"
+    back = now_ms()
+    assert inside("virsh", "resume", "hq").returncode == 0
     for stack in (hq, oslo):
         assert eventually(lambda: answers(stack), 240)  # noqa: B023
         assert on_node(stack, "systemctl is-system-running --wait").strip() == "running"
@@ -119,6 +123,7 @@ def test_after_the_hypervisors_power_cut_its_nodes_run_with_every_reading_and_al
         assert on_node(stack, "/sbin/tc qdisc show dev eth0 root").startswith("qdisc fq ")
         assert "policy drop" in on_node(stack, "sudo nft list chain inet fjord_edge input")
     assert eventually(lambda: answers_through_the_tunnel(oslo), 120)
+    assert eventually(lambda: at_headquarters(hq, "oslo", f"SELECT waiting FROM site WHERE time >= {back}ms"), 120)
     found = analysed(oslo)
     assert found.units
     assert found.modules

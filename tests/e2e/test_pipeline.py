@@ -1,18 +1,18 @@
-"""What the kill of one program costs, natively: of ours nothing, of the seed's something."""
+"""What harm under load costs, natively: of ours nothing, of the seed's something."""
 
 from pathlib import Path
 
 import pytest
 
-from lab.pipeline.loss import PROGRAMS, lose
+from lab.pipeline.loss import DRILLS, lose
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
-def test_a_kill_loses_nothing_that_was_acknowledged(program: str, tmp_path: Path) -> None:
-    found = lose("ours", program, tmp_path)
+@pytest.mark.parametrize("drill", DRILLS)
+def test_nothing_that_was_acknowledged_is_missing(drill: str, tmp_path: Path) -> None:
+    found = lose("ours", drill, tmp_path)
     assert found.in_flight > 0
     assert (found.missing, found.stored) == (0, found.acknowledged)
 
 
 def test_the_drill_sees_the_seed_lose(tmp_path: Path) -> None:
-    assert lose("seed", "telegraf", tmp_path).missing > 0
+    assert lose("seed", "telegraf killed", tmp_path).missing > 0

@@ -2,29 +2,14 @@
 
 import pytest
 
-from config import derive
+from edge.scan import derived
 from lab.paths import LOGS
 from lab.sensors import on_node
 from lab.stacks import Stack
 
 
-def secrets(stack: Stack) -> dict[str, str]:
-    """Every secret of a site that is derived from its seed, by what it is."""
-    epochs = stack.site.epochs
-    found = {
-        "tunnel key": derive.wireguard_key(stack.seed, stack.name, epochs.wireguard).private,
-        "host key": derive.ssh_host_key(stack.seed, stack.name, stack.site.node.generation).private.splitlines()[1],
-    }
-    if stack.site.iot:
-        for user in ("telegraf", "health", "alarms", *(sensor.id for sensor in stack.site.iot.sensors)):
-            found[f"MQTT {user}"] = derive.mqtt_user(stack.seed, stack.name, user, epochs.passwords).password
-        for user in ("admin", "telegraf", "reader"):
-            found[f"InfluxDB {user}"] = derive.influxdb_password(stack.seed, stack.name, user, epochs.passwords)
-    return found
-
-
 def leaked(stack: Stack, text: str) -> list[str]:
-    return [name for name, secret in secrets(stack).items() if secret in text]
+    return [name for name, secret in derived(stack.seed, stack.name, stack.site).items() if secret in text]
 
 
 @pytest.fixture(params=["hq", "oslo"])
@@ -38,6 +23,9 @@ def test_the_search_finds_a_secret_where_there_is_one(oslo: Stack) -> None:
 
 def test_state_holds_none(stack: Stack) -> None:
     assert leaked(stack, stack.exported_state()) == []
+    scanned = stack.shell(f"bin/edge scan {stack.name} --config-file={stack.config_file}")
+    assert scanned.stdout == f"no secret of {stack.name} is in the clear, and its state is encrypted\n"
+    assert scanned.returncode == 0
 
 
 def test_logs_of_the_engine_hold_none(stack: Stack) -> None:
@@ -53,6 +41,8 @@ def test_processes_and_containers_hold_none_in_words_or_environment(stack: Stack
 
 def test_configuration_is_its_own_services_alone(oslo: Stack) -> None:
     readable = on_node(
-        oslo, "sudo find /etc/fjord-edge/mosquitto /etc/fjord-edge/telegraf /etc/fjord-edge/alarms -type f -perm /077"
+        oslo,
+        "sudo find /etc/fjord-edge/mosquitto /etc/fjord-edge/telegraf /etc/fjord-edge/alarms /etc/fjord-edge/uplink "
+        "-type f -perm /077",
     )
     assert readable == ""

@@ -23,6 +23,7 @@ CHECKS: list[dict[str, Any]] = [
 FAILED = {"name": "network", "passed": False, "found": "no bridge br0", "remedy": "make it, or name another"}
 LIVE: dict[str, Any] = {
     "lastBackup": None,
+    "mended": [],
     "uptimeSeconds": 60,
     "clockSynchronized": True,
     "rebootRequired": False,
@@ -103,6 +104,10 @@ def test_status_shows_the_last_facts_and_what_the_node_says_now(
         ),
         ({"rebootRequired": True}, "upgrades wait for a reboot, *"),
         ({"uptimeSeconds": 200_000}, "there is no backup yet; *"),
+        (
+            {"mended": [{"time": 1_700_000_000, "what": "the broker's queue was damaged"}]},
+            "2023-11-14 22:13 UTC: the broker's queue was damaged; look at the disk: *",
+        ),
         ({"uptimeSeconds": 200_000, "lastBackup": {"ageSeconds": 200_000}}, "the last backup is 55 hours old; *"),
         ({"clockSynchronized": False}, "the clock is not synchronised; *"),
     ],

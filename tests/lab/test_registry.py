@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from config.versions import IMAGES
 from lab import registry
 from lab.services import oci
 
@@ -66,13 +67,27 @@ def test_an_image_refers_to_its_parts_by_their_digests(tmp_path: Path) -> None:
 def test_a_published_image_is_where_the_registry_looks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     layout = _layout(tmp_path)
     monkeypatch.setattr(registry, "STORAGE", tmp_path / "v2")
-    monkeypatch.setattr(registry, "images", lambda: {"tool": layout})
+    monkeypatch.setattr(registry, "images", lambda: {"telegraf": layout})
     digest = oci.manifest_digest(layout)
     for _ in ("the first time", "again"):
-        assert registry.publish() == {"tool": f"10.20.0.1:5000/tool@{digest}"}
+        assert registry.publish() == {"telegraf": f"10.20.0.1:5000/telegraf@{digest}"}
     stored = {path.parent.name for path in (tmp_path / "v2/blobs").rglob("data")}
     assert stored == {blob.name for blob in (layout / "blobs/sha256").iterdir()}
-    links = {path.relative_to(tmp_path / "v2/repositories/tool").parts[0]: path.read_text()
-             for path in (tmp_path / "v2/repositories/tool").rglob("link")}  # fmt: skip
+    links = {path.relative_to(tmp_path / "v2/repositories/telegraf").parts[0]: path.read_text()
+             for path in (tmp_path / "v2/repositories/telegraf").rglob("link")}  # fmt: skip
     assert links["_manifests"] == digest
-    assert len(list((tmp_path / "v2/repositories/tool/_layers").rglob("link"))) == 2
+    assert len(list((tmp_path / "v2/repositories/telegraf/_layers").rglob("link"))) == 2
+    tags = tmp_path / "v2/repositories/telegraf/_manifests/tags"
+    assert [tag.name for tag in tags.iterdir()] == [IMAGES["telegraf"].rpartition(":")[2]]
+    assert next(tags.glob("*/current/link")).read_text() == digest
+
+
+def test_a_tag_leads_to_the_image_that_was_published_last(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(registry, "STORAGE", tmp_path / "v2")
+    current = tmp_path / "v2/repositories/telegraf/_manifests/tags/1.37/current/link"
+    for command in ("before", "after"):
+        layout = tmp_path / command
+        oci.write_layout(layout, [_layer(tmp_path, mtime=1)], [command])
+        monkeypatch.setattr(registry, "images", lambda layout=layout: {"telegraf": layout})
+        registry.publish()
+        assert current.read_text() == oci.manifest_digest(layout)

@@ -17,6 +17,10 @@ FIRST_EPHEMERAL_PORT = 32768
 
 FIRST_BOOT = Path("/var/lib/cloud/data/result.json")
 LAST_BACKUP = Path("/var/lib/fjord-edge/last-backup.json")
+MENDED = Path("/var/lib/fjord-edge/mended.jsonl")
+
+#: What was mended is told for so long.
+MENDED_SECONDS = 7 * 86_400
 
 DATA_DISK = "/dev/disk/by-id/virtio-fjord-data"
 
@@ -76,6 +80,7 @@ def live_facts() -> dict[str, Any]:
         "freeGib": {path: shutil.disk_usage(path).free >> 30 for path in ("/", "/srv/fjord-edge")},
         "bootSeconds": boot_seconds(),
         "lastBackup": last_backup(),
+        "mended": mended(),
         "rebootRequired": Path("/run/reboot-required").exists(),
         "clockOffsetSeconds": clock_offset(),
         "failedUnits": [line.split()[0] for line in output(*FAILED_UNITS).splitlines()],
@@ -119,6 +124,12 @@ def last_backup() -> dict[str, Any] | None:
         return None
     last = json.loads(LAST_BACKUP.read_text())
     return {"snapshot": last["snapshot"][:8], "ageSeconds": int(time.time()) - last["time"]}
+
+
+def mended() -> list[dict[str, Any]]:
+    """What the node lately had to mend itself: when, epoch seconds, and what."""
+    lines = MENDED.read_text().splitlines() if MENDED.exists() else []
+    return [each for each in map(json.loads, lines) if time.time() - each["time"] < MENDED_SECONDS]
 
 
 def clock_offset() -> float | None:

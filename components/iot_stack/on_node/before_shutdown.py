@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 BROKER = Path("/srv/fjord-edge/mosquitto/mosquitto.sqlite")
-SERVICES = ("mosquitto", "telegraf", "alarms", "influxdb")
+SERVICES = ("mosquitto", "telegraf", "alarms", "uplink", "influxdb")
 
 #: The ends of alarms' topics that tell of the pens. A silent sensor or a full disk may be why the node is taken down.
 ABOUT_FISH = ("-low", "-high")

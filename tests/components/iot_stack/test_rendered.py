@@ -13,12 +13,13 @@ from components._own import USERS, own_service
 from components._services import Port
 from components.iot_stack import containers
 from components.iot_stack.mosquitto import MAX_INFLIGHT, acl, mosquitto_files
-from components.iot_stack.services import alarm_settings
+from components.iot_stack.services import alarm_settings, uplink_settings
 from components.iot_stack.telegraf import telegraf_files
 from components.iot_stack.users import broker_users
 from config.base import ConfigError
 from config.derive import CertifiedKey, MqttUser
 from config.iot import SERVICES, Images, Iot
+from services._settings import Database
 from tests.sites import section, site_section
 
 AUTHORITY = CertifiedKey(private="CA KEY", certificate="CA")
@@ -142,6 +143,26 @@ def test_nobody_but_the_alarms_raises_one() -> None:
     assert [name for name, topics in writing.items() if "alerts/oslo/#" in topics] == ["alarms"]
     devices = {name: topics for name, topics in writing.items() if name not in SERVICES}
     assert all(topic.startswith("sensors/") for topics in devices.values() for topic in topics)
+
+
+def test_the_uplink_reads_alarms_and_writes_nothing_but_how_it_does() -> None:
+    assert grants("uplink") == {"read alerts/oslo/#", "readwrite status/oslo/uplink"}
+
+
+def uplink(**changed: Any) -> Any:
+    headquarters = Database(url="http://10.100.0.1:8086", name="site_oslo", user="oslo-1", password="secret")
+    return uplink_settings(iot(**changed), "oslo", user, influxdb_password="local", headquarters=headquarters)
+
+
+def test_only_what_is_declared_not_personal_leaves_unrounded() -> None:
+    steps = {(group.name, group.quantity): group.step for group in uplink().groups}
+    assert steps == {("pens", "temperature"): None, ("pens", "oxygen"): None, ("barge", "humidity"): 2}
+    assert all(group.min_sensors >= 5 for group in uplink().groups if group.step)
+
+
+def test_the_uplinks_settings_show_no_password_in_a_message() -> None:
+    shown = repr(uplink())
+    assert not [word for word in ("secret", "local'", "uplink's password") if word in shown]
 
 
 def test_a_sensors_own_limit_takes_the_place_of_its_quantitys() -> None:

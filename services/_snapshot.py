@@ -1,37 +1,40 @@
-"""What the alarms remember over a restart beside the retained messages: one small file, written whole or not at all."""
+"""What a service remembers over a restart: one small file in its folder, written whole or not at all."""
 
 import json
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 NAME = "state.json"
 
 
-#: Of a service that starts for the first time.
-EMPTY: dict[str, Any] = {"engine": {}, "outbox": []}
+def load(folder: Path, empty: Mapping[str, Any], *, lost: str) -> dict[str, Any]:
+    """Read it; what cannot be read is told, set aside and counted as none.
 
-
-def load(folder: Path) -> dict[str, Any]:
-    """Read it; what cannot be read is told, set aside and counted as none."""
+    Args:
+        folder: the service's own.
+        empty: of a service that starts for the first time; each of its keys must be there.
+        lost: what it means that nothing is remembered, as people are told.
+    """
     path = folder / NAME
     if not path.exists():
-        return EMPTY
+        return dict(empty)
     try:
         content: dict[str, Any] = json.loads(path.read_text())
-        missing = {"engine", "outbox"} - content.keys()
+        missing = empty.keys() - content.keys()
     except (ValueError, AttributeError):
         missing = {"all"}
     if missing:
         aside = path.with_suffix(".broken")
         path.replace(aside)
-        print(f"{path} cannot be read; it is {aside} now, silent sensors are counted anew", file=sys.stderr)
-        return EMPTY
+        print(f"{path} cannot be read; it is {aside} now, {lost}", file=sys.stderr)
+        return dict(empty)
     return content
 
 
-def save(folder: Path, content: dict[str, Any]) -> None:
+def save(folder: Path, content: Mapping[str, Any]) -> None:
     """Write it; a power cut leaves the old one or the new one."""
     partial = folder / f"{NAME}.partial"
     with partial.open("w") as file:

@@ -1,0 +1,186 @@
+#!/usr/bin/env python3
+"""Runs on the node each minute: mends what a service does not mend itself, and writes down that it did.
+
+The broker does not start on a damaged queue (eclipse/mosquitto#3160): what can be read of it becomes a new one. The
+database refuses every write after its disk was full, also when there is room again: its log's buffered writer keeps its
+first error (InfluxDB 1.8, tsdb/engine/tsm1/wal.go). It is started anew.
+"""
+
+import base64
+import contextlib
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+DATA = Path("/srv/fjord-edge")
+QUEUE = DATA / "mosquitto" / "mosquitto.sqlite"
+USERS = Path("/etc/fjord-edge/influxdb-users.json")
+
+#: What was mended, a JSON object a line; read by the facts.
+MENDED = Path("/var/lib/fjord-edge/mended.jsonl")
+
+#: Whose queues the broker keeps; each gets every reading that could be read, some for the second time.
+READERS = ("telegraf", "alarms")
+
+#: mosquitto's `mosq_ms_queued` and `mosq_md_out`.
+QUEUED, OUTGOING = 11, 1
+
+#: With less room than that a write may be refused for good reason.
+ROOM_BYTES = 64 << 20
+
+#: A database that is about to answer is asked again.
+AGAIN_SECONDS = 5
+
+TIMEOUT_SECONDS = 20
+
+
+def main() -> int:
+    """Look at both."""
+    for found in (broker(), database()):
+        if found:
+            print(found)
+            MENDED.parent.mkdir(parents=True, exist_ok=True)
+            with MENDED.open("a") as file:
+                file.write(json.dumps({"time": int(time.time()), "what": found}) + "\n")
+    return 0
+
+
+def broker() -> str | None:
+    """Give a broker that cannot start a queue that it can read."""
+    if state("mosquitto") not in ("restarting", "exited") or not QUEUE.exists() or is_whole(QUEUE):
+        return None
+    docker("stop", "mosquitto")
+    kept, aside = salvage(QUEUE)
+    docker("start", "mosquitto")
+    return f"the broker's queue was damaged: {kept} messages of it were saved, the damaged file is {aside}"
+
+
+def is_whole(queue: Path) -> bool:
+    """Whether SQLite finds nothing wrong with it."""
+    try:
+        with contextlib.closing(opened(queue)) as damaged:
+            return bool(damaged.execute("PRAGMA quick_check(1)").fetchall() == [("ok",)])
+    except sqlite3.DatabaseError:
+        return False
+
+
+def opened(queue: Path) -> sqlite3.Connection:
+    """Open it to read only."""
+    return sqlite3.connect(f"file:{queue}?mode=ro", uri=True)
+
+
+def salvage(queue: Path) -> tuple[int, Path]:
+    """Put what can be read of a damaged queue into its place; the number of messages, and where the old one is.
+
+    Each saved message waits for each reader again: at least once, since who has had it can be lost as well.
+    """
+    aside = queue.with_name(f"{queue.name}.damaged-{int(time.time())}")
+    made = queue.with_name(f"{queue.name}.salvaged")
+    made.unlink(missing_ok=True)
+    with contextlib.closing(opened(queue)) as damaged, contextlib.closing(sqlite3.connect(made)) as whole:
+        rebuild(damaged, whole)
+        [(kept,)] = whole.execute("SELECT count(*) FROM base_msgs WHERE retain = 0")
+    status = queue.parent.stat()
+    os.chown(made, status.st_uid, status.st_gid)
+    made.chmod(0o600)
+    for suffix in ("-wal", "-shm", ""):
+        part = queue.with_name(queue.name + suffix)
+        if part.exists():
+            part.replace(aside.with_name(aside.name + suffix))
+    made.replace(queue)
+    return kept, aside
+
+
+def rebuild(damaged: sqlite3.Connection, whole: sqlite3.Connection) -> None:
+    """Copy schema and rows; the readers' queues are made of the messages."""
+    damaged.execute(
+        "PRAGMA writable_schema = ON"
+    )  # or SQLite reads nothing of a file that is shorter than it should be
+    for name, statement in schema(damaged):
+        whole.execute(statement)
+        if statement.startswith("CREATE TABLE") and name != "client_msgs":
+            for row in rows(damaged, name):
+                whole.execute(f"INSERT OR IGNORE INTO {name} VALUES ({', '.join('?' * len(row))})", row)  # noqa: S608
+    known = {client for (client,) in whole.execute("SELECT client_id FROM clients")}
+    for reader in known.intersection(READERS):
+        whole.execute(
+            "INSERT INTO client_msgs (client_id, cmsg_id, store_id, dup, direction, mid, qos, retain, state,"
+            " subscription_identifier) SELECT ?, row_number() OVER (ORDER BY store_id), store_id, 0, ?,"
+            " (row_number() OVER (ORDER BY store_id) - 1) % 65535 + 1, qos, 0, ?, 0"
+            " FROM base_msgs WHERE retain = 0 AND topic LIKE 'sensors/%'",
+            (reader, OUTGOING, QUEUED),
+        )
+    whole.execute("DELETE FROM retains WHERE store_id NOT IN (SELECT store_id FROM base_msgs)")
+    whole.commit()
+
+
+def schema(damaged: sqlite3.Connection) -> list[tuple[str, str]]:
+    """Names and statements of tables and indices, tables first."""
+    return damaged.execute(
+        "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY type = 'index', name"
+    ).fetchall()
+
+
+def rows(damaged: sqlite3.Connection, table: str) -> Iterator[tuple[Any, ...]]:
+    """What can be read from the front, and then from the end, of a table with a hole in it."""
+    for order in ("ASC", "DESC"):
+        try:
+            yield from damaged.execute(f"SELECT * FROM {table} NOT INDEXED ORDER BY rowid {order}")  # noqa: S608
+        except sqlite3.DatabaseError:
+            continue
+        return
+
+
+def database() -> str | None:
+    """Start a database anew that refuses what it has room for."""
+    if state("influxdb") != "running" or not USERS.exists():
+        return None
+    refused = [reason for _ in range(2) if (reason := refusal())]
+    if len(refused) < 2 or os.statvfs(DATA).f_bavail * os.statvfs(DATA).f_frsize < ROOM_BYTES:
+        return None
+    docker("restart", "influxdb")
+    return f"the database refused writes with room on its disk, and was started anew: {refused[-1]}"
+
+
+def refusal() -> str | None:
+    """Write a point, the same all day; why the database will not, if it answers so."""
+    wanted = json.loads(USERS.read_text())
+    user = wanted["users"]["telegraf"]
+    [name] = user["databases"]
+    point = f"mender written=1i {int(time.time()) // 86_400 * 86_400}"
+    credentials = base64.b64encode(f"telegraf:{user['password']}".encode()).decode()
+    request = urllib.request.Request(
+        f"{wanted['url']}/write?db={name}&precision=s", point.encode(), {"Authorization": f"Basic {credentials}"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS):
+            return None
+    except urllib.error.HTTPError as error:
+        if error.code < 500:
+            return None
+        time.sleep(AGAIN_SECONDS)
+        return error.read().decode(errors="replace").strip()[:200]
+    except OSError:
+        return None
+
+
+def state(container: str) -> str:
+    """As Docker tells it; nothing where there is no such container."""
+    return docker("inspect", "--format={{.State.Status}}", container).stdout.strip()
+
+
+def docker(*words: str) -> "subprocess.CompletedProcess[str]":
+    """Ask Docker."""
+    return subprocess.run(["docker", *words], capture_output=True, text=True, check=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,155 @@
+"""Look through a site's exported state for what must not be there in the clear, and at what encrypts the rest."""
+
+import argparse
+import base64
+import binascii
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from config import derive
+from config.derive import Seed
+from config.iot import SERVICES
+from config.site import HostSection, SiteSection
+from edge import site as command
+from edge.site import EdgeError, Site, table
+
+#: What encrypts a state so that only its team reads it; the engine's own names.
+_ENCRYPTING = ("cloud", "passphrase", "service")
+
+_KEY = re.compile(r"(?:password|passphrase|secret|token|private_?key)$", re.IGNORECASE)
+_TEXT = re.compile(
+    r"-----BEGIN [A-Z ]*PRIVATE KEY-----|\bPrivateKey *= *\S{44}"
+    r"|\"privateKey\": *\"\S{44}\"|AGE-SECRET-KEY-1|\$7\$\d+\$"
+)
+
+#: As `config/crypt.go` of the engine's SDK has them.
+_ITERATIONS, _KEY_BYTES = 1_000_000, 32
+
+
+def add_arguments(_parser: argparse.ArgumentParser) -> None:
+    """What it understands beside the site."""
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Export, look, tell where something is; never what."""
+    site = Site.of(arguments)
+    secrets, without = _known(site)
+    if without:
+        print(f"searched by its look alone: {without}")
+    found = [*unencrypted(exported := state(site.name)), *in_the_clear(exported, secrets)]
+    print(table(found) if found else f"no secret of {site.name} is in the clear, and its state is encrypted")
+    return 1 if found else 0
+
+
+def state(stack: str) -> dict[str, Any]:
+    """A stack's state as its backend holds it, secrets encrypted.
+
+    Raises:
+        EdgeError: the backend does not answer, or knows no such stack.
+    """
+    done = command.run(["pulumi", "stack", "export", "--stack", stack])
+    if done.returncode != 0:
+        raise EdgeError(f"pulumi stack export of {stack}: {done.stderr.strip()}")
+    exported: dict[str, Any] = json.loads(done.stdout)
+    return exported
+
+
+def derived(seed: Seed, name: str, section: SiteSection | HostSection) -> dict[str, str]:
+    """The secrets that a site derives from its seed now, by what each is."""
+    epochs = section.epochs
+    found = {
+        "seed": base64.b64encode(seed.value).decode(),
+        "tunnel key": derive.wireguard_key(seed, name, epochs.wireguard).private,
+        "identity key": derive.identity_key(seed, name, epochs.identity).private,
+        "backup key": _body(derive.backup_ssh_key(seed, name, epochs.backup).private),
+        "backup password": derive.backup_password(seed, name, epochs.backup),
+        "webhook key": derive.webhook_key(seed, name, epochs.passwords),
+    }
+    for user in ("admin", "telegraf", "reader", "uplink", "headquarters"):
+        found[f"InfluxDB {user}"] = derive.influxdb_password(seed, name, user, epochs.passwords)
+    if isinstance(section, SiteSection):
+        found["host key"] = _body(derive.ssh_host_key(seed, name, section.node.generation).private)
+        iot = section.iot
+        devices = [*(sensor.id for sensor in iot.sensors), *iot.gateways] if iot else []
+        for user in (*SERVICES, *devices) if iot else ():
+            found[f"MQTT {user}"] = derive.mqtt_user(seed, name, user, epochs.passwords).password
+    return found
+
+
+def in_the_clear(exported: Mapping[str, Any], secrets: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Where a state shows a secret, and what it is: one of those known, or something that looks like one."""
+    found = []
+    for where, name, text in _texts(exported.get("deployment") or {}, ""):
+        known = [what for what, secret in secrets.items() if any(secret in each for each in _readings(text))]
+        looks = _KEY.search(name) or any(map(_TEXT.search, _readings(text)))
+        found += [(where, what) for what in known] or ([(where, "looks like a secret")] if looks and text else [])
+    return found
+
+
+def unencrypted(exported: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Why anyone who gets at the state reads its secrets."""
+    provider = (exported.get("deployment") or {}).get("secrets_providers") or {}
+    kind = provider.get("type") or "none"
+    if kind not in _ENCRYPTING:
+        return [("secrets provider", f"{kind}; pulumi stack change-secrets-provider encrypts what is there")]
+    if kind == "passphrase" and opens(provider["state"]["salt"], ""):
+        return [("secrets provider", "the passphrase is empty; pulumi stack change-secrets-provider passphrase")]
+    return []
+
+
+def opens(salt: str, passphrase: str) -> bool:
+    """Whether a passphrase is a stack's, by the word encrypted beside the salt: `v1:<salt>:v1:<nonce>:<word>`."""
+    _, salt_text, _, nonce, word = salt.split(":")
+    derived_key = hashlib.pbkdf2_hmac(
+        "sha256", passphrase.encode(), base64.b64decode(salt_text), _ITERATIONS, _KEY_BYTES
+    )
+    try:
+        return AESGCM(derived_key).decrypt(base64.b64decode(nonce), base64.b64decode(word), None) == b"pulumi"
+    except InvalidTag:
+        return False
+
+
+def _known(site: Site) -> tuple[dict[str, str], str]:
+    """The site's secrets, or why they are not known here."""
+    try:
+        seed = site.seed()
+    except EdgeError as error:
+        return {}, str(error)
+    if seed is None:
+        return {}, f"{site.config_file.name} has no seed"
+    return derived(seed, site.name, site.stack_section), ""
+
+
+def _texts(value: Any, where: str, name: str = "") -> Iterator[tuple[str, str, str]]:
+    """The texts in the clear below a value: the place, the key that holds it, the text."""
+    match value:
+        case {"ciphertext": str()}:
+            return
+        case Mapping():
+            place = value["urn"].rpartition("::")[2] if isinstance(value.get("urn"), str) else where
+            for each, item in value.items():
+                yield from _texts(item, f"{place}.{each}".strip("."), each)
+        case list():
+            for index, item in enumerate(value):
+                yield from _texts(item, f"{where}[{index}]", name)
+        case str():
+            yield where, name, value
+
+
+def _readings(text: str) -> Iterable[str]:
+    """A text as it is, and what it says where it is base64 of a file or an archive."""
+    try:
+        return text, base64.b64decode(text, validate=True).decode("latin-1")
+    except (binascii.Error, ValueError):
+        return (text,)
+
+
+def _body(pem: str) -> str:
+    """The first line of a key's PEM that nobody else's has."""
+    return pem.splitlines()[1]

@@ -1,0 +1,1 @@
+"""Tells people at headquarters of sites that say nothing."""

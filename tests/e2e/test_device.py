@@ -1,0 +1,56 @@
+"""A sensor from the command to its first reading, and another in its place."""
+
+import subprocess
+from pathlib import Path
+
+from lab import hypervisor
+from lab.sensors import Reading, now_ms, query
+from lab.stacks import Stack
+from tests.e2e.waiting import eventually
+
+SENSOR = "pen1-salt"
+
+
+def edge(oslo: Stack, *words: str) -> str:
+    done = oslo.shell(f"bin/edge device --config-file {oslo.config_file} oslo {' '.join(words)}")
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def told(oslo: Stack, folder: Path) -> Path:
+    """What a person sets in a device that hangs there, as the command tells it."""
+    edge(oslo, "show", SENSOR, "--out", str(folder))
+    return folder
+
+
+def sends(client: Path, reading: Reading) -> None:
+    """A device logs in with what it was given and nothing else."""
+    command = ["env", f"XDG_CONFIG_HOME={client}", "mosquitto_pub", "-t", reading.topic, "-m", reading.payload]
+    done = subprocess.run(
+        hypervisor.operator_command(["timeout", "60", *command]), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def stored(oslo: Stack, reading: Reading) -> list[dict[str, object]]:
+    return query(oslo, f"SELECT value, pen FROM reading WHERE sensor = '{SENSOR}' AND time = {reading.time}ms")
+
+
+def test_a_sensor_is_added_by_the_command_and_its_successor_takes_its_place(oslo: Stack, tmp_path: Path) -> None:
+    before = oslo.config_file.read_text()
+    try:
+        edge(oslo, "add", SENSOR, "--pen", "pen-1", "--quantity", "salinity", "--unit", "‰", "--low", "28")
+        assert f"{SENSOR}" in edge(oslo, "list")
+        oslo.up()
+        reading = Reading(SENSOR, "salinity", 33.5, now_ms())
+        sends(told(oslo, tmp_path / "first"), reading)
+        assert eventually(lambda: stored(oslo, reading), 60)
+        assert stored(oslo, reading)[0]["pen"] == "pen-1"
+        deployed = oslo.exported_state()
+        successor = Reading(SENSOR, "salinity", 34.5, now_ms())
+        sends(told(oslo, tmp_path / "second"), successor)
+        assert eventually(lambda: stored(oslo, successor), 60)
+        assert oslo.exported_state() == deployed, "nothing was deployed for it"
+    finally:
+        oslo.config_file.write_text(before)
+        oslo.up()

@@ -1,0 +1,44 @@
+"""Headquarters notices a site that says nothing any more."""
+
+import hashlib
+import hmac
+import json
+import subprocess
+import sys
+from typing import Any
+
+from config import derive
+from lab import hypervisor
+from lab.sensors import on_node
+from lab.stacks import Stack
+from tests.e2e.test_alarms import RECEIVER
+
+
+def test_a_site_that_says_nothing_is_told_and_told_to_be_back(hq: Stack, oslo: Stack) -> None:
+    command = ["timeout", "400", sys.executable, "-c", RECEIVER, str(hypervisor.ADDRESS)]
+    with subprocess.Popen(hypervisor.operator_command(command), stdout=subprocess.PIPE, text=True) as receiver:
+        assert receiver.stdout
+        lines = iter(receiver.stdout.readline, "")
+        webhook = f"http://{hypervisor.ADDRESS}:{next(lines).strip()}/headquarters"
+
+        def told() -> dict[str, Any]:
+            signature, body = json.loads(next(lines))
+            key = derive.webhook_key(hq.seed, "hq", hq.site.epochs.passwords)
+            assert signature == "sha256=" + hmac.new(key.encode(), body.encode(), hashlib.sha256).hexdigest()
+            content: dict[str, Any] = json.loads(body)
+            return content
+
+        with hq.edited("summaries", "silentMinutes", value=1), hq.edited("summaries", "webhook", value=webhook):
+            hq.up()
+            on_node(oslo, "docker stop uplink")
+            try:
+                raised = told()
+                on_node(hq, "docker kill watch && docker start watch")
+            finally:
+                on_node(oslo, "docker start uplink")
+            cleared = told()
+        receiver.kill()
+    hq.up()
+    assert (raised["site"], raised["event"], raised["alarm"]["rule"]) == ("oslo", "raised", "silent")
+    assert 60_000 <= raised["alarm"]["raised"] - raised["alarm"]["since"] <= 90_000
+    assert (cleared["event"], cleared["alarm"]) == ("cleared", raised["alarm"]), "told once, over a restart too"

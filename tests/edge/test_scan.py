@@ -1,0 +1,125 @@
+import base64
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from edge import scan
+from edge.__main__ import main
+from lab.paths import CHECKOUT
+from lab.stacks import PASSPHRASE
+from tests.edge.world import World
+from tests.recording import Registered, Secret, committed
+from tests.sites import SEED, STACKS, site_section
+
+SALT = yaml.safe_load((CHECKOUT / "Pulumi.oslo.yaml").read_text())["encryptionsalt"]
+EMPTY = "v1:YrPiGN3BC9s=:v1:6Svd1icJJqKBF+pc:bj4UHN56uek+xeDJAKt7ugZ7VW9dgg=="
+SECRETS = scan.derived(SEED, "oslo", site_section("oslo"))
+
+
+def in_state(value: Any) -> Any:
+    """A recorded value as the engine writes it into the state: a secret is ciphertext."""
+    match value:
+        case Secret():
+            return {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", "ciphertext": "v1:a:b"}
+        case dict():
+            return {key: in_state(item) for key, item in value.items()}
+        case list():
+            return [in_state(item) for item in value]
+        case _:
+            return value
+
+
+def state(stack: str) -> dict[str, Any]:
+    def entry(each: Registered) -> dict[str, Any]:
+        return {"urn": f"urn:pulumi:{stack}::fjord-edge::{each.reference}", "inputs": in_state(dict(each.inputs))}
+
+    providers = {"type": "passphrase", "state": {"salt": SALT}}
+    resources = [entry(each) for each in committed(stack).registered]
+    return copy.deepcopy({"version": 3, "deployment": {"secrets_providers": providers, "resources": resources}})
+
+
+def leaky(**inputs: str) -> dict[str, Any]:
+    exported = state("oslo")
+    [tunnel] = [each for each in exported["deployment"]["resources"] if each["urn"].endswith("::oslo-tunnel")]
+    tunnel["inputs"] |= inputs
+    return exported
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_the_state_of_a_committed_stack_shows_nothing(stack: str) -> None:
+    assert scan.in_the_clear(state(stack), scan.derived(SEED, stack, site_section(stack))) == []
+
+
+@pytest.mark.parametrize("what", SECRETS)
+def test_each_secret_of_a_site_is_found_where_it_is(what: str) -> None:
+    assert ("oslo-tunnel.inputs.create", what) in scan.in_the_clear(leaky(create=f"x{SECRETS[what]}y"), SECRETS)
+
+
+def test_a_secret_in_an_archive_is_found() -> None:
+    archive = base64.b64encode(f"\xff{SECRETS['tunnel key']}".encode("latin-1")).decode()
+    assert scan.in_the_clear(leaky(stdin=archive), SECRETS) == [("oslo-tunnel.inputs.stdin", "tunnel key")]
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        {"create": "-----BEGIN EC PRIVATE KEY-----"},
+        {"stdin": base64.b64encode(b"-----BEGIN OPENSSH PRIVATE KEY-----").decode()},
+        {"create": f'"privateKey": "{SECRETS["tunnel key"]}"'},
+        {"password": "abc"},
+        {"privateKey": "abc"},
+        {"apiToken": "abc"},
+    ],
+)
+def test_without_the_seed_what_looks_like_a_secret_is_found(inputs: dict[str, str]) -> None:
+    [(where, what)] = scan.in_the_clear(leaky(**inputs), {})
+    assert where == f"oslo-tunnel.inputs.{next(iter(inputs))}"
+    assert what == "looks like a secret"
+
+
+def test_a_state_is_read_by_its_passphrase_only() -> None:
+    assert scan.opens(SALT, PASSPHRASE)
+    assert not scan.opens(SALT, "")
+
+
+def test_a_state_with_an_empty_passphrase_or_none_at_all_is_reported() -> None:
+    exported = state("oslo")
+    assert scan.unencrypted(exported) == []
+    exported["deployment"]["secrets_providers"]["state"]["salt"] = EMPTY
+    assert "empty" in scan.unencrypted(exported)[0][1]
+    exported["deployment"]["secrets_providers"] = {"type": "b64"}
+    assert scan.unencrypted(exported)[0][1].startswith("b64;")
+    del exported["deployment"]["secrets_providers"]
+    assert scan.unencrypted(exported)[0][1].startswith("none;")
+
+
+def test_the_command_says_where_and_never_what(
+    world: World, stack_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.answer("pulumi", json.dumps(state("oslo")))
+    assert main(["scan", "oslo", stack_file]) == 0
+    assert "no secret of oslo is in the clear" in capsys.readouterr().out
+    world.answer("pulumi", json.dumps(leaky(password="abc-the-password")))
+    assert main(["scan", "oslo", stack_file]) == 1
+    told = capsys.readouterr().out
+    assert "oslo-tunnel.inputs.password  looks like a secret" in told
+    assert "abc-the-password" not in told
+    assert "has no seed" in told
+
+
+def test_a_seed_that_the_engine_does_not_decrypt_leaves_the_look(
+    world: World, stack_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path(stack_file.partition("=")[2])
+    content = yaml.safe_load(path.read_text())
+    content["config"]["fjord-edge:seed"] = {"secure": "v1:x"}
+    path.write_text(yaml.safe_dump(content))
+    world.answer("pulumi", "incorrect passphrase", 255)
+    assert main(["scan", "oslo", stack_file]) == 1
+    shown = capsys.readouterr()
+    assert "searched by its look alone: pulumi config get" in shown.out
+    assert "pulumi stack export of oslo" in shown.err

@@ -1,0 +1,184 @@
+"""What CI may do: actions pinned, least rights, nothing of a fork beside a secret or on our own runner."""
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lab.paths import CHECKOUT
+
+FOLDER = CHECKOUT / ".github" / "workflows"
+#: The bare word `on` is a boolean in YAML 1.1.
+ON = True
+NOT_A_FORK = "github.event.pull_request.head.repo.full_name == github.repository"
+
+WORKFLOWS: dict[str, Any] = {path.name: yaml.safe_load(path.read_text()) for path in sorted(FOLDER.iterdir())}
+JOBS = [
+    pytest.param(name, workflow["jobs"][job], id=f"{name}:{job}")
+    for name, workflow in WORKFLOWS.items()
+    for job in workflow["jobs"]
+]
+
+
+def steps(job: Any) -> Iterator[dict[str, Any]]:
+    yield from job.get("steps", [])
+
+
+def triggers(name: str) -> set[str]:
+    events = WORKFLOWS[name][ON]
+    return {events} if isinstance(events, str) else set(events)
+
+
+def test_each_thing_that_ci_does_has_its_workflow() -> None:
+    assert set(WORKFLOWS) == {"pull-request.yml", "deploy.yml", "deploy-sites.yml", "drift.yml", "images.yml"}
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.iterdir()), ids=lambda path: path.name)
+def test_every_action_is_pinned_by_its_commit_with_its_version_beside_it(path: Path) -> None:
+    used = re.findall(r"uses: (.+)", path.read_text())
+    assert [use for use in used if not re.fullmatch(r"\./\S+|[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", use)] == []
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_a_workflow_has_no_rights_but_those_that_a_job_asks_for(name: str) -> None:
+    assert WORKFLOWS[name]["permissions"] == {}
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_no_workflow_runs_a_forks_code_with_our_rights(name: str) -> None:
+    assert not triggers(name) & {"pull_request_target", "workflow_run", "issue_comment"}
+
+
+@pytest.mark.parametrize(("_name", "job"), JOBS)
+def test_a_job_says_its_rights_and_its_limit(_name: str, job: Any) -> None:
+    assert job["permissions"]
+    assert "uses" in job or job["timeout-minutes"] <= 60
+
+
+def test_who_may_write() -> None:
+    writing = {
+        (name, job, right)
+        for name, workflow in WORKFLOWS.items()
+        for job, content in workflow["jobs"].items()
+        for right, level in content["permissions"].items()
+        if level == "write"
+    }
+    assert writing == {
+        ("pull-request.yml", "comment", "pull-requests"),
+        *(("images.yml", "services", right) for right in ("attestations", "id-token", "packages")),
+    }
+
+
+@pytest.mark.parametrize(("name", "job"), JOBS)
+def test_a_job_of_a_pull_request_that_has_secrets_rights_or_our_runner_is_never_a_forks(name: str, job: Any) -> None:
+    trusted = "environment" in job or "self-hosted" in job.get("runs-on", "") or "write" in job["permissions"].values()
+    if "pull_request" in triggers(name) and (trusted or "secrets." in json.dumps(job)):
+        assert NOT_A_FORK in " ".join(job["if"].split())
+
+
+def test_the_job_that_may_comment_runs_nothing_of_the_branch() -> None:
+    used = [step.get("uses", "").partition("@")[0] for step in steps(WORKFLOWS["pull-request.yml"]["jobs"]["comment"])]
+    assert used == ["actions/download-artifact", ""]
+
+
+@pytest.mark.parametrize(("name", "job"), JOBS)
+def test_our_own_runner_works_for_one_sites_environment(name: str, job: Any) -> None:
+    if "self-hosted" in job.get("runs-on", ""):
+        assert job["environment"].startswith("${{ matrix.site }}")
+        assert "pull_request" in triggers(name) or job["concurrency"]["group"] == "site-${{ matrix.site }}"
+
+
+@pytest.mark.parametrize(("_name", "job"), JOBS)
+def test_a_checkout_leaves_no_token_behind(_name: str, job: Any) -> None:
+    for step in steps(job):
+        if step.get("uses", "").startswith("actions/checkout@"):
+            assert step["with"]["persist-credentials"] is False
+
+
+@pytest.mark.parametrize(("_name", "job"), JOBS)
+def test_no_text_from_outside_becomes_part_of_a_script(_name: str, job: Any) -> None:
+    assert [step["run"] for step in steps(job) if "${{" in step.get("run", "")] == []
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_a_command_that_fails_in_a_pipe_fails_its_step(name: str) -> None:
+    """The shell that GitHub takes unasked has no pipefail; and `echo` hides how a command in its words ended."""
+    assert WORKFLOWS[name]["defaults"] == {"run": {"shell": "bash"}}
+    assert not re.search(r"echo .*\$\((?!\()", (FOLDER / name).read_text())
+
+
+def test_a_deployment_has_a_job_for_each_step_and_each_waits_for_the_one_before() -> None:
+    jobs = WORKFLOWS["deploy.yml"]["jobs"]
+    numbered = [job for job in jobs if job != "order"]
+    limit = next(step["run"] for step in steps(jobs["order"]) if "length" in step.get("run", ""))
+    assert f"length <= {len(numbered)}'" in limit
+    for index, name in enumerate(numbered):
+        assert jobs[name]["if"] == f"${{{{ fromJSON(needs.order.outputs.steps)[{index}] }}}}"
+        assert jobs[name]["with"]["sites"] == f"${{{{ toJSON(fromJSON(needs.order.outputs.steps)[{index}].sites) }}}}"
+        assert jobs[name]["needs"] == (["order", numbered[index - 1]] if index else "order")
+
+
+MARKER = "<!-- fjord-edge plan -->"
+PLAN = f'{MARKER}\n| Site | Verdict |\n"quoted" $(not run) `nor this`\n'
+
+
+@pytest.fixture
+def commented(tmp_path: Path) -> Any:
+    """Runs the comment's step on a plan, with a `gh` that knows these comments; returns what it was asked and sent."""
+
+    def run(comments: list[dict[str, Any]], plan: str = PLAN) -> tuple[int, list[str], Any]:
+        (tmp_path / "comments.json").write_text(json.dumps(comments))
+        (tmp_path / "plan.md").write_text(plan)
+        gh = tmp_path / "gh"
+        gh.write_text(
+            "#!/bin/sh\necho \"$*\" | tr '\\n' ' ' >> asked; echo >> asked\n"
+            'case "$*" in *--jq*) for last; do :; done; jq --raw-output "$last" comments.json;; esac\n'
+        )
+        gh.chmod(0o755)
+        step = list(steps(WORKFLOWS["pull-request.yml"]["jobs"]["comment"]))[-1]
+        environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "COMMENTS": "r/issues/7/comments", "COMMENT": "r/c"}
+        done = subprocess.run(
+            ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        asked = (tmp_path / "asked").read_text().splitlines() if (tmp_path / "asked").exists() else []
+        body = tmp_path / "body.json"
+        return done.returncode, asked, json.loads(body.read_text()) if body.exists() else None
+
+    return run
+
+
+def test_the_first_plan_makes_the_comment(commented: Any) -> None:
+    status, asked, body = commented([])
+    assert status == 0
+    assert asked[-1].startswith("api --silent --method POST r/issues/7/comments --input body.json")
+    assert body == {"body": PLAN}
+
+
+def test_a_later_plan_edits_it_and_nobody_elses(commented: Any) -> None:
+    bot, person = {"login": "github-actions[bot]"}, {"login": "somebody"}
+    comments = [
+        {"id": 1, "user": person, "body": PLAN},
+        {"id": 2, "user": bot, "body": "another tool's"},
+        {"id": 3, "user": bot, "body": PLAN},
+        {"id": 4, "user": bot, "body": PLAN},
+    ]
+    status, asked, _ = commented(comments)
+    assert status == 0
+    assert asked[-1].startswith("api --silent --method PATCH r/c/3 --input body.json")
+
+
+def test_without_a_plan_nothing_is_written(commented: Any) -> None:
+    status, asked, _ = commented([], plan="")
+    assert status == 1
+    assert asked == []
