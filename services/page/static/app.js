@@ -1,4 +1,4 @@
-// What the server says every two seconds, in the reader's language. Plain DOM; every text is set as text.
+// Shows what the server says every two seconds, in the reader's language. Plain DOM; every text is set as text.
 
 const POLL_MS = 2000;
 const CHARTS_MS = 60000;
@@ -15,16 +15,12 @@ let hours = RANGES[0];
 let state = null;
 let heardAt = 0; // performance.now() of the last answer
 let lostAt = null; // Date of the last answer before the server was lost
-const charts = new Map(); // part -> its charts
+const charts = new Map(); // by part: times and charts as the server laid them out, and how to take each plot away
 
 // Words, numbers, times
 
 function t(key, values = {}) {
   return (texts[key] ?? key).replace(/\{(\w+)\}/g, (_, name) => values[name] ?? t("unknown"));
-}
-
-function known(key, otherwise) {
-  return texts[key] ?? otherwise;
 }
 
 function locale() {
@@ -61,7 +57,7 @@ function now() {
 
 function quantityName(name) {
   const words = name.replaceAll("_", " ");
-  return known(`quantity.${name}`, words.charAt(0).toUpperCase() + words.slice(1));
+  return texts[`quantity.${name}`] ?? words.charAt(0).toUpperCase() + words.slice(1);
 }
 
 // Elements
@@ -111,12 +107,15 @@ function alarmTitle(alarm) {
     limit,
     value: number(alarm.value),
   };
-  return known(`rule.${alarm.rule}`, null) === null ? alarm.rule : t(`rule.${alarm.rule}`, values);
+  return t(`rule.${alarm.rule}`, values);
+}
+
+function penName(pen) {
+  return pen === "node" ? t("node") : pen;
 }
 
 function where(alarm) {
-  const place = alarm.pen === "node" ? t("node") : alarm.pen;
-  return alarm.sensor ? `${place} · ${alarm.sensor}` : place;
+  return alarm.sensor ? `${penName(alarm.pen)} · ${alarm.sensor}` : penName(alarm.pen);
 }
 
 function makeAlarm() {
@@ -195,7 +194,6 @@ async function send(event) {
       signal: AbortSignal.timeout(LIMIT_MS),
     });
     if (answer.ok) {
-      setText($("acknowledge-error"), t("acknowledge.sent"));
       $("acknowledge").close();
       return;
     }
@@ -273,21 +271,20 @@ function makeValue() {
 function updateValue(node, item) {
   const { sensor, quantity } = item;
   const age = quantity.time === null ? null : duration(now() - quantity.time);
-  const limits = [];
   let beyond = "";
   if (quantity.low !== null && quantity.value !== null && quantity.value < quantity.low) beyond = "low";
   if (quantity.high !== null && quantity.value !== null && quantity.value > quantity.high) beyond = "high";
-  if (beyond) limits.push(t(`limit.${beyond}`, { limit: number(quantity[beyond]) }));
   const silent = sensor.silent || quantity.value === null;
   node.classList.toggle("silent", silent);
   node.classList.toggle("beyond", !silent && beyond !== "");
   setText(node.querySelector(".what"), quantityName(quantity.name));
   const big = node.querySelector(".number");
   if (silent) {
-    setText(big, `${sensor.silent ? t("silent") : "–"}`);
+    setText(big, sensor.silent ? t("silent") : "–");
   } else {
     const mark = { low: "▼ ", high: "▲ " }[beyond] ?? "";
-    setText(big, `${mark}${number(quantity.value, quantity.unit)}${limits.length ? ` (${limits.join(", ")})` : ""}`);
+    const limit = beyond ? ` (${t(`limit.${beyond}`, { limit: number(quantity[beyond]) })})` : "";
+    setText(big, `${mark}${number(quantity.value, quantity.unit)}${limit}`);
   }
   let said = t("silent.never");
   if (age !== null) {
@@ -318,15 +315,15 @@ function siteLines(site) {
   if (site.withheld) lines.push({ key: "withheld", good: true, text: t("site.withheld", { count: number(site.withheld) }) });
   for (const alarm of site.alarms) {
     const values = {
-      kind: known(`kind.${alarm.kind}`, alarm.kind),
+      rule: t(`short.${alarm.rule}`),
       quantity: alarm.quantity ? quantityName(alarm.quantity) : "",
-      pen: alarm.pen ?? "",
+      pen: alarm.pen ? penName(alarm.pen) : "",
       raised: number(alarm.raised),
       acknowledged: number(alarm.acknowledged ?? 0),
     };
-    lines.push({ key: JSON.stringify([alarm.kind, alarm.quantity, alarm.pen]), good: false, text: t("site.alarm", values) });
+    lines.push({ key: JSON.stringify([alarm.rule, alarm.quantity, alarm.pen]), good: false, text: t("site.alarm", values) });
   }
-  if (site.alarms.length === 0) lines.push({ key: "alarms", good: true, text: t("alarm.none") });
+  if (site.alarms.length === 0 && !site.silent) lines.push({ key: "alarms", good: true, text: t("alarm.none") });
   return lines;
 }
 
@@ -433,22 +430,22 @@ function describe(part, chart) {
 
 function showCharts(part, node) {
   const place = node.querySelector(".charts");
-  const known_ = charts.get(part);
-  if (!known_) return;
-  known_.ends.forEach((end) => end());
-  known_.ends = [];
+  const drawn = charts.get(part);
+  if (!drawn) return;
+  drawn.ends.forEach((end) => end());
+  drawn.ends = [];
   place.replaceChildren();
-  if (known_.failed) {
+  if (drawn.failed) {
     place.append(element("p", { className: "note bad", role: "status" }, symbol("!"), t("chart.unavailable")));
     return;
   }
-  if (known_.charts.length === 0) place.append(element("p", {}, t("chart.none")));
-  for (const chart of known_.charts) {
+  if (drawn.charts.length === 0) place.append(element("p", {}, t("chart.none")));
+  for (const chart of drawn.charts) {
     const { unit } = unitOf(part, chart.quantity);
     const target = element("div", { className: "plot", role: "img", "aria-label": describe(part, chart) });
     const title = unit ? `${quantityName(chart.quantity)}, ${unit}` : quantityName(chart.quantity);
     place.append(element("figure", {}, element("figcaption", {}, title), target));
-    known_.ends.push(plot(target, part, known_.times, chart));
+    drawn.ends.push(plot(target, part, drawn.times, chart));
   }
 }
 
