@@ -32,7 +32,7 @@ test: machine check up ## everything: `check`, `up`, and the tests in the lab
 drills: up ## each harm under load three times, ten power cuts, and what they cost: 45 minutes; root
 	@$(PYTHON) -m lab drills
 
-bench: up ## figures of docs/benchmarks.md; PART=preview, boot, registry, goodput, recovery or pipeline takes one of them
+bench: up ## figures of docs/benchmarks.md; PART=preview, boot, registry, plan, goodput, recovery or pipeline takes one of them
 	@$(PYTHON) -m lab bench $(PART)
 
 node-image: machine ## the node image, for production as for the lab; root
@@ -44,6 +44,8 @@ lock: ## resolve the pyproject.toml files anew into the four lock files
 	@.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --group pyproject.toml:services -c requirements-dev.txt -o services/requirements.txt
 	@.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header policy/pyproject.toml -o policy/requirements.txt
 
-golden: ## write the golden files and the JSON Schema anew, for review
+golden: ## write the golden files, the JSON Schema, the reference and CODEOWNERS anew, for review
 	@$(PYTHON) -m config.schema
+	@$(PYTHON) -m config.reference
+	@$(PYTHON) -m config.codeowners
 	@GOLDEN=write .venv/bin/pytest --quiet tests/test_golden.py

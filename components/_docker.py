@@ -9,7 +9,7 @@ import pulumi_docker
 from components._canary import canary_files, try_canary
 from components._files import Directory, File, digest
 from components._guest import Guest, Login
-from components._services import Service
+from components._services import CONFIG_LABEL, Service
 
 NETWORK = "fjord-edge"
 
@@ -92,7 +92,7 @@ class Runner:
             user=f"{service.user}:{service.user}",
             entrypoints=list(service.command),
             envs=list(service.environment),
-            labels=[pulumi_docker.ContainerLabelArgs(label="fjord-edge.config", value=digest(files))],
+            labels=[pulumi_docker.ContainerLabelArgs(label=CONFIG_LABEL, value=digest(files))],
             network_mode="host" if service.host_network else "bridge",
             networks_advanced=None
             if service.host_network

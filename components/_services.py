@@ -8,6 +8,9 @@ from components._files import CONFIGURATION, DATA, Directory, File
 
 LOOPBACK = IPv4Address("127.0.0.1")
 
+#: The container's label that holds the digest of its files.
+CONFIG_LABEL = "fjord-edge.config"
+
 #: Processes and threads of one container, with those of its health check.
 TASKS_MAX = 256
 

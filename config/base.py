@@ -1,7 +1,7 @@
 """The strict model that every part of a site's config is made of, and the one way in which a mistake is told."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
@@ -9,8 +9,11 @@ from pydantic.alias_generators import to_camel
 
 VALUE_LIMIT = 60
 
+#: How a value begins that only a person knows; what follows says what it is. `edge new-site` writes it.
+FILL_IN = "CHANGE-ME"
+
 #: A key that is missing has no value, and one that nobody knows may hold a misplaced secret.
-_VALUE_UNTOLD = {"missing", "extra_forbidden"}
+_VALUE_UNTOLD = {"missing", "extra_forbidden", "credentials"}
 
 
 class Mistake(NamedTuple):
@@ -57,12 +60,27 @@ class Model(BaseModel):
             root: the key below which the content lies.
 
         Raises:
-            ConfigError: one mistake for each thing that is wrong.
+            ConfigError: one mistake for each thing that is wrong; what is not filled in comes before all else.
         """
+        if unfilled := list(to_fill_in(content, file=file, root=root)):
+            raise ConfigError(*unfilled)
         try:
             return cls.model_validate_json(json.dumps(content, default=str))
         except ValidationError as error:
             raise ConfigError(*_mistakes(error, file, root)) from None
+
+
+def to_fill_in(content: object, *, file: str, root: str) -> Iterator[Mistake]:
+    """What a person has yet to write in a file's content: one mistake a value."""
+    match content:
+        case str() if content.startswith(FILL_IN):
+            yield Mistake(file, root, FILL_IN, f"fill this in: {content.removeprefix(FILL_IN).strip()}")
+        case Mapping():
+            for key, value in content.items():
+                yield from to_fill_in(value, file=file, root=f"{root}.{key}".strip("."))
+        case list():
+            for number, value in enumerate(content):
+                yield from to_fill_in(value, file=file, root=f"{root}.{number}")
 
 
 def _mistakes(error: ValidationError, file: str, root: str) -> list[Mistake]:

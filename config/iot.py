@@ -81,9 +81,9 @@ class Limits(Model):
     """Beyond which values an alarm is raised."""
 
     low: Finite | None = None
-    """Raised below it."""
+    """Raised below it, in the quantity's unit."""
     high: Finite | None = None
-    """Raised above it."""
+    """Raised above it, in the quantity's unit."""
 
     @model_validator(mode="after")
     def limits_do_not_cross(self) -> Self:
@@ -99,9 +99,9 @@ class Quantity(Limits):
     unit: Annotated[str, StringConstraints(pattern=r"^\S.{0,11}$")]
     """Its unit, as people read it."""
     hysteresis: Finite = Field(default=0.0, ge=0)
-    """An alarm is over when a value is so far inside the limit again."""
+    """An alarm is over when a value is so far inside the limit again, in the quantity's unit."""
     for_seconds: int = Field(default=60, ge=0, le=86_400)
-    """An alarm is raised when the value has been beyond the limit for so long."""
+    """An alarm is raised when the value has been beyond the limit for so many seconds."""
 
 
 class Sensor(Model):
@@ -114,7 +114,7 @@ class Sensor(Model):
     quantities: tuple[QuantityName, ...] = Field(min_length=1)
     """What it measures."""
     every_seconds: int = Field(default=10, ge=1, le=86_400)
-    """How often it sends each of them."""
+    """It sends each of them once in so many seconds."""
     limits: dict[QuantityName, Limits] = Field(default_factory=dict)
     """Limits of its own; a side that it leaves out is the quantity's."""
 
@@ -131,7 +131,7 @@ class Storage(Model):
     """How long readings are kept on the node, and how."""
 
     retention_days: int = Field(default=400, ge=2)
-    """Older readings are deleted."""
+    """Readings older than so many days are deleted."""
     shard_hours: int = Field(default=24, ge=1, le=7 * 24)
     """Readings of so many hours lie, and are deleted, together."""
 
@@ -146,18 +146,18 @@ class Group(Model):
     sensors: tuple[Name, ...] = Field(min_length=1)
     """Its devices; fixed, and in no other group of this quantity."""
     min_sensors: int = Field(default=MIN_SENSORS, ge=1)
-    """A minute in which fewer of them report is withheld."""
+    """A minute in which fewer of its devices report is withheld."""
 
 
 class Uplink(Model):
     """What leaves for headquarters: summaries of a minute over groups of devices, never a reading."""
 
     allowed_lateness_seconds: int = Field(default=30, ge=5, le=3600)
-    """A minute's summary is computed so long after its end."""
+    """A minute's summary is computed so many seconds after its end."""
     late_horizon_hours: int = Field(default=24, ge=1, le=168)
-    """Readings that come later than that change no summary any more."""
+    """Readings that come more hours late than that change no summary any more."""
     outage_budget_days: int = Field(default=14, ge=1, le=365)
-    """How long a cut may last without a summary lost; the disk must hold it."""
+    """How many days a cut may last without a summary lost; the disk must hold it."""
     kib_per_second: int = Field(default=64, ge=1)
     """No more than this is sent, KiB/s."""
     not_personal: dict[QuantityName, Annotated[str, StringConstraints(min_length=10, max_length=200)]] = Field(
@@ -165,7 +165,7 @@ class Uplink(Model):
     )
     """Quantities that say nothing of people, each with the reference of the written assessment."""
     rounding: dict[QuantityName, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
-    """Personal quantities leave rounded to this step."""
+    """Personal quantities leave rounded to this step, in the quantity's unit."""
     groups: tuple[Group, ...] = ()
     """What is summarised; a quantity without a group never leaves."""
 
@@ -218,15 +218,15 @@ class Alarms(Model):
     """When people are told, beside the limits of the quantities."""
 
     silent_seconds: int = Field(default=120, ge=5)
-    """A device that says nothing for so long is silent; one that sends seldom may miss three readings."""
+    """A device that says nothing for so many seconds is silent; one that sends seldom may miss three readings."""
     repeat_seconds: int = Field(default=900, ge=10)
-    """An alarm that nobody acknowledges is told again."""
+    """An alarm that nobody acknowledges is told again after so many seconds."""
     disk_percent: int = Field(default=85, ge=10, le=99)
-    """A disk this full is told."""
+    """A disk this full is told, percent."""
     queue_messages: int = Field(default=20_000, ge=100)
     """More messages in the broker than that are told: nobody reads them."""
     uplink_minutes: int = Field(default=30, ge=1)
-    """Headquarters out of reach for so long is told."""
+    """Headquarters out of reach for so many minutes is told."""
     certificate_days: int = Field(default=60, ge=1)
     """A certificate that ends within so many days is told."""
     webhook: WebAddress | None = None

@@ -1,7 +1,10 @@
 """From a stack's config and the registry to one valid `Site`; the only reader of pulumi.Config."""
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
@@ -13,16 +16,37 @@ from pulumi.runtime.config import get_config, is_config_secret
 from config.base import ConfigError, Mistake
 from config.derive import IdentityKey, Seed, WireGuardKey, identity_key, rotated, summary_account, wireguard_key
 from config.image import check_image
-from config.registry import Entry, IPNetwork, Registry, RegistryFile, load_registry, read_entry
+from config.registry import Entry, IPNetwork, Registry, RegistryFile, load_registry, read_entry, shown
 from config.site import Epochs, HostSection, SiteSection, Summaries
-from config.ssh import HypervisorKeys, hypervisor_keys
+from config.ssh import HypervisorKeys, hypervisor_keys, planned_keys
 
 PROJECT = "fjord-edge"
 CHECKOUT = Path(__file__).parent.parent
 REGISTRY = CHECKOUT / "config" / "mesh"
 
 #: Fingerprints of the seeds in the example stacks, which anyone can read, by their stack.
-PUBLISHED_SEEDS: Mapping[str, str] = {"df8c6c3e0f43bca4": "hq", "59c67a45079ee61d": "oslo"}
+PUBLISHED_SEEDS: Mapping[str, str] = {
+    "df8c6c3e0f43bca4": "hq",
+    "59c67a45079ee61d": "oslo",
+    "d9795f0b640c3691": "bergen",
+    "215c948940df4d2f": "tromso",
+}
+
+_PLACEHOLDER: ContextVar[Seed | None] = ContextVar("placeholder", default=None)
+
+
+@contextmanager
+def placeholder(seed: Seed) -> Iterator[None]:
+    """Within it, a stack with this seed needs neither the keys of its registry entry nor those of this machine.
+
+    Only for a plan, which deploys nothing. Neither a config nor the environment leads here, and any other seed is held
+    against the registry as ever.
+    """
+    token = _PLACEHOLDER.set(seed)
+    try:
+        yield
+    finally:
+        _PLACEHOLDER.reset(token)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +153,8 @@ class StackConfig:
     next_seed: str | None = None
     former_seed: str | None = None
     further_seeds_are_secret: bool = True
+    backend: str | None = None
+    """Where the shell says that Pulumi keeps states; None where the engine goes by its login."""
 
 
 def load_site() -> Site:
@@ -149,6 +175,7 @@ def load_site() -> Site:
             for key in (f"{PROJECT}:nextSeed", f"{PROJECT}:formerSeed")
             if get_config(key) is not None
         ),
+        backend=os.environ.get("PULUMI_BACKEND_URL"),
     )
     try:
         site = assemble(stack, content, REGISTRY)
@@ -179,8 +206,12 @@ def assemble(stack: str, content: StackConfig, folder: Path) -> Site:
     seed = _seed(content, file, stack, allow_published=section.allow_published_seed)
     next_seed = _further_seed(content, "nextSeed", content.next_seed, file)
     former_seed = _further_seed(content, "formerSeed", content.former_seed, file)
-    _check_keys(read_entry(folder, stack), public_keys(seed, next_seed, stack, section.epochs))
+    entry = read_entry(folder, stack)
+    is_placeholder = seed == _PLACEHOLDER.get()
+    if not is_placeholder:
+        _check_keys(entry, public_keys(seed, next_seed, stack, section.epochs))
     registry = load_registry(folder)
+    _check_backend(stack, registry.entries[stack], content.backend)
     _check_role(registry.entries[stack], section, file)
     place: OnHypervisor | HostSection
     if isinstance(section, HostSection):
@@ -189,7 +220,11 @@ def assemble(stack: str, content: StackConfig, folder: Path) -> Site:
         _check_management_path(section, registry, file)
         _check_backup_path(section, registry, file)
         _check_networks(stack, section, registry, file)
-        keys = hypervisor_keys(section.node.hypervisor, CHECKOUT, file=file, key=f"{PROJECT}:site.node.hypervisor")
+        hypervisor, key = section.node.hypervisor, f"{PROJECT}:site.node.hypervisor"
+        if is_placeholder:
+            keys = planned_keys(hypervisor, CHECKOUT)
+        else:
+            keys = hypervisor_keys(hypervisor, CHECKOUT, file=file, key=key)
         place = OnHypervisor(section=section, keys=keys)
     return Site(
         name=stack,
@@ -258,6 +293,16 @@ def _further_seed(content: StackConfig, name: str, text: str | None, file: str) 
         return Seed.parse(text)
     except ValueError as error:
         raise ConfigError(Mistake(file, key, "", str(error))) from None
+
+
+def _check_backend(stack: str, entry: Entry, asked: str | None) -> None:
+    """A state that lies elsewhere would be empty, and the site would be made a second time.
+
+    What `pulumi login` remembered is the engine's alone: without the variable nothing is known, and nothing is checked.
+    """
+    if entry.backend and asked and entry.backend.rstrip("/") != asked.rstrip("/"):
+        remedy = f'PULUMI_BACKEND_URL names another; in this shell: eval "$(bin/edge env {stack})"'
+        raise ConfigError(Mistake(shown(stack), "backend", entry.backend, remedy))
 
 
 def _check_role(entry: Entry, section: SiteSection | HostSection, file: str) -> None:

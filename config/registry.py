@@ -1,5 +1,6 @@
 """The registry `config/mesh/<site>.yaml`: public facts, one file a site, owned by its team."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,9 +15,11 @@ from ipaddress import (
 )
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import parse_qsl, urlsplit
 
 import yaml
-from pydantic import AfterValidator, IPvAnyNetwork, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, IPvAnyNetwork, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
 
 from config.base import ConfigError, Mistake, Model
 
@@ -25,6 +28,13 @@ IPInterface = IPv4Interface | IPv6Interface
 
 #: WireGuard's customary port, on which a site without an endpoint listens.
 DEFAULT_PORT = 51820
+
+
+#: Where Pulumi keeps states: `pulumi login --help`.
+_BACKENDS = ("file", "s3", "gs", "azblob", "https")
+
+#: What a backend's address may say after its `?`: where a bucket lies and how it is spoken to, never a key to it.
+_BACKEND_OPTIONS = ("awssdk", "disableSSL", "endpoint", "profile", "region", "s3ForcePathStyle", "storage_account")
 
 
 def port_of(endpoint: str) -> int:
@@ -38,12 +48,34 @@ def _has_a_port(endpoint: str) -> str:
     return endpoint
 
 
+def _is_a_team(owner: str) -> str:
+    if not re.fullmatch(r"@[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(/[A-Za-z0-9_.-]+)?", owner):
+        raise ValueError("no team of the forge's; write @team or @organisation/team")
+    return owner
+
+
+def _is_a_backend_without_credentials(address: str) -> str:
+    parts = urlsplit(address)
+    options = {key for key, _ in parse_qsl(parts.query, keep_blank_values=True)}
+    if "@" in address or not options <= set(_BACKEND_OPTIONS):
+        raise PydanticCustomError(
+            "credentials",
+            "everybody reads this file: credentials come from the environment; the options may be "
+            + ", ".join(_BACKEND_OPTIONS),
+        )
+    if parts.scheme not in _BACKENDS or not (parts.netloc or parts.path):
+        raise ValueError(f"not an address that `pulumi login` takes; it begins with {'://, '.join(_BACKENDS)}://")
+    return address
+
+
 PublicKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$")]
 Endpoint = Annotated[
     str,
     StringConstraints(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?):\d{1,5}$"),
     AfterValidator(_has_a_port),
 ]
+Owner = Annotated[str, AfterValidator(_is_a_team)]
+Backend = Annotated[str, AfterValidator(_is_a_backend_without_credentials)]
 
 
 class Entry(Model):
@@ -51,8 +83,12 @@ class Entry(Model):
 
     role: Literal["hub", "site"]
     """Headquarters is the hub, all others are sites."""
-    owner: str
-    """The team that owns the site, as CODEOWNERS names it."""
+    owner: Owner
+    """The team that owns the site, as CODEOWNERS names it: @team or @organisation/team."""
+    approvers: tuple[Owner, ...] = ()
+    """Who approves a change of the site's files, where that is not the owner."""
+    backend: Backend | None = None
+    """Where Pulumi keeps the site's state; without it, wherever the shell is logged in."""
     address: IPv4Address
     """Address in the mesh."""
     address6: IPv6Address | None = None
@@ -71,6 +107,8 @@ class Entry(Model):
     """host:port where others reach it; absent behind NAT."""
     next_endpoint: Endpoint | None = None
     """Where the hub is reached with its next key: another port, since both keys are in use at once."""
+    ring: Annotated[int, Field(ge=1, le=9)] = 5
+    """When a merged change is deployed here: ring by ring, the lowest first; headquarters has a place of its own."""
     mesh: IPv4Network | None = None
     """The mesh's network; the hub's file alone says it."""
     mesh6: IPv6Network | None = None
@@ -83,6 +121,13 @@ class Entry(Model):
             raise ValueError("a hub needs `endpoint` (host:port) and `mesh` (the mesh's network)")
         if self.role == "site" and (self.mesh is not None or self.mesh6 is not None):
             raise ValueError("only the hub's file says `mesh` and `mesh6`; remove it")
+        return self
+
+    @model_validator(mode="after")
+    def hub_is_in_no_ring(self) -> Self:
+        """Headquarters goes before or after all rings, as the change asks; `edge order` tells which."""
+        if self.role == "hub" and "ring" in self.model_fields_set:
+            raise ValueError("headquarters is in no ring; remove `ring`")
         return self
 
     @model_validator(mode="after")

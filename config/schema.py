@@ -15,7 +15,7 @@ def stack_file_schema() -> dict[str, Any]:
     """Build the schema, draft 7; pydantic's models are its only source for the site's section."""
     sections = {model.__name__: _schema(model) for model in (SiteSection, HostSection)}
     definitions = {name: part for section in sections.values() for name, part in section.pop("$defs").items()}
-    return {
+    schema = {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "A stack file of fjord-edge: Pulumi.<site>.yaml",
         "type": "object",
@@ -25,7 +25,11 @@ def stack_file_schema() -> dict[str, Any]:
                 "type": "object",
                 "required": [f"{PROJECT}:site", f"{PROJECT}:seed"],
                 "properties": {
-                    f"{PROJECT}:site": {"anyOf": [{"$ref": f"#/definitions/{name}"} for name in sections]},
+                    f"{PROJECT}:site": {
+                        "if": {"required": ["host"]},
+                        "then": {"$ref": "#/definitions/HostSection"},
+                        "else": {"$ref": "#/definitions/SiteSection"},
+                    },
                     f"{PROJECT}:seed": _secret("32 random bytes, base64: `pulumi config set --secret seed`."),
                     f"{PROJECT}:nextSeed": _secret("The seed that takes its place, while it is changed."),
                     f"{PROJECT}:formerSeed": _secret("The seed before it, while it is changed."),
@@ -37,10 +41,25 @@ def stack_file_schema() -> dict[str, Any]:
         },
         "definitions": {**definitions, **sections},
     }
+    described: dict[str, Any] = _described(schema)
+    return described
 
 
 def _schema(model: type[Model]) -> dict[str, Any]:
     return model.model_json_schema(ref_template="#/definitions/{model}")
+
+
+def _described(part: Any) -> Any:
+    """The same with no key beside a `$ref`: in draft 7 it would not count, and a description would not be shown."""
+    match part:
+        case {"$ref": reference, **beside} if beside:
+            return {**beside, "allOf": [{"$ref": reference}]}
+        case dict():
+            return {key: _described(value) for key, value in part.items()}
+        case list():
+            return [_described(item) for item in part]
+        case _:
+            return part
 
 
 def _secret(description: str) -> dict[str, Any]:

@@ -194,7 +194,7 @@ class UpgradeWindow(Model):
     start: Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")] = "02:00"
     """Beginning, UTC."""
     minutes: int = Field(default=120, ge=30, le=720)
-    """Length; what is not installed by then waits for the next window."""
+    """Length, minutes; what is not installed by then waits for the next window."""
 
 
 class Node(Model):
@@ -258,11 +258,11 @@ class Keep(Model):
     """How many backups are kept; the newest of each day, week and month."""
 
     daily: int = Field(default=14, ge=1)
-    """Days."""
+    """So many days' newest."""
     weekly: int = Field(default=8, ge=0)
-    """Weeks."""
+    """So many weeks' newest."""
     monthly: int = Field(default=12, ge=0)
-    """Months."""
+    """So many months' newest."""
 
 
 class Backup(Model):

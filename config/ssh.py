@@ -36,6 +36,15 @@ def hypervisor_keys(hypervisor: Hypervisor, checkout: Path, *, file: str, key: s
     )
 
 
+def planned_keys(hypervisor: Hypervisor, checkout: Path) -> HypervisorKeys:
+    """What stands for them in a plan: the host key if it is pinned in the checkout, and no private key."""
+    try:
+        host = _host_key(hypervisor, checkout)
+    except ConfigError:
+        host = "not pinned in the checkout"
+    return HypervisorKeys(host=host, client="not read for a plan" if hypervisor.key_file else None)
+
+
 def _host_key(hypervisor: Hypervisor, checkout: Path) -> str:
     found = subprocess.run(
         ["ssh-keygen", "-F", hypervisor.host, "-f", str(checkout / hypervisor.known_hosts)],

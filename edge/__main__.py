@@ -1,4 +1,7 @@
-"""The edge command: `edge SUBCOMMAND SITE`. Exit status 0: all is well; 1: something is not; 2: wrong use."""
+"""The edge command: `edge SUBCOMMAND SITE`, `edge plan` for all sites.
+
+Exit status 0: all is well; 1: something is not; 2: wrong use.
+"""
 
 import argparse
 import sys
@@ -12,23 +15,35 @@ from edge import (
     destroy,
     device,
     doctor,
+    drift,
+    env,
+    handover,
     key,
     mesh,
+    new_site,
+    order,
     pin,
+    plan,
+    preview,
     replace_node,
     reseed,
     restore,
+    rollout,
     scan,
     snapshot,
     status,
+    unlock,
 )
 from edge.site import EdgeError
 
-SUBCOMMANDS = (
+#: What reads a stack file, wherever it lies; `status` is about all sites when it is given none.
+OF_A_STACK = (
     doctor,
     status,
+    drift,
     mesh,
     scan,
+    env,
     device,
     pin,
     key,
@@ -39,7 +54,15 @@ SUBCOMMANDS = (
     replace_node,
     destroy,
     delete_data,
+    preview,
+    unlock,
 )
+
+#: What the engine writes into the checkout's own stack file.
+OF_THE_CHECKOUT = (new_site, handover)
+
+#: What takes no site, since it is about all of them.
+OF_ALL_SITES = (plan, order, rollout)
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -60,11 +83,15 @@ def parser() -> argparse.ArgumentParser:
     """The words that the command understands."""
     whole = argparse.ArgumentParser(prog="edge", description="What a team does with its site beside `pulumi up`.")
     commands = whole.add_subparsers(required=True, metavar="SUBCOMMAND")
-    for module in SUBCOMMANDS:
+    for module in (*OF_THE_CHECKOUT, *OF_A_STACK, *OF_ALL_SITES):
         name, text = module.__name__.rpartition(".")[2].replace("_", "-"), str(module.__doc__).splitlines()[0]
         command = commands.add_parser(name, help=text, description=module.__doc__)
-        command.add_argument("site", help="the stack's name")
-        command.add_argument("--config-file", type=Path, help="another file than Pulumi.<site>.yaml")
+        if module not in OF_ALL_SITES:
+            command.add_argument("site", nargs="?" if module is status else None, help="the stack's name")
+        if module not in OF_THE_CHECKOUT:
+            command.add_argument(
+                "--config-file", type=Path, help="another file than Pulumi.<site>.yaml; <site> in it is the name"
+            )
         module.add_arguments(command)
         command.set_defaults(run=module.run)
     return whole

@@ -42,7 +42,9 @@ def entry(site: Site, *, with_next: bool) -> str:
     """
     keys = public_keys(site.needed_seed(), site.seed("nextSeed"), site.name, site.stack_section.epochs)
     path = REGISTRY / f"{site.name}.yaml"
-    before = path.read_text() if path.exists() else new_entry(site.name, load_registry(REGISTRY))
+    before = (
+        path.read_text() if path.exists() else new_entry(site.name, f"@fjord-edge/{site.name}", load_registry(REGISTRY))
+    )
     return with_keys(before, keys, with_next=with_next)
 
 
@@ -59,22 +61,26 @@ def with_keys(text: str, keys: Mapping[str, str], *, with_next: bool) -> str:
     endpoint, next_endpoint = (_value(text, key) for key in ("endpoint", "nextEndpoint"))
     promoted = keys["tunnelKey"] == _value(text, "nextTunnelKey")
     for key in _NEXT:
-        text = re.sub(rf"^{key}:.*\n", "", text, flags=re.MULTILINE)
+        text = without(text, key)
     if promoted and next_endpoint:
-        text = _set(text, "endpoint", next_endpoint)
+        text = with_line(text, "endpoint", next_endpoint)
         endpoint = next_endpoint
     for key in ("tunnelKey", "identityKey"):
-        text = _set(text, key, keys[key])
+        text = with_line(text, key, keys[key])
     if with_next:
         for key in ("nextTunnelKey", "nextIdentityKey"):
-            text = _set(text, key, keys[key])
+            text = with_line(text, key, keys[key])
         if endpoint and _value(text, "role") == "hub":
-            text = _set(text, "nextEndpoint", next_endpoint or _other_port(endpoint))
+            text = with_line(text, "nextEndpoint", next_endpoint or _other_port(endpoint))
     return text
 
 
-def new_entry(site: str, registry: Registry) -> str:
-    """A registry file without keys, at the first free address of the mesh."""
+def new_entry(site: str, owner: str, registry: Registry) -> str:
+    """A registry file without keys, at the first free address of the mesh.
+
+    Raises:
+        EdgeError: there is no free address.
+    """
     taken = {entry.address for entry in registry.entries.values()}
     free = next((address for address in registry.network.hosts() if address not in taken), None)
     if free is None:
@@ -82,7 +88,7 @@ def new_entry(site: str, registry: Registry) -> str:
     lines = [
         f"# Public facts of the site {site}; see config/registry.py.",
         "role: site",
-        f'owner: "@fjord-edge/{site}"',
+        f'owner: "{owner}"',
         f"address: {free}",
     ]
     number = int(free) - int(registry.network.network_address)
@@ -90,10 +96,21 @@ def new_entry(site: str, registry: Registry) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _set(text: str, key: str, value: str) -> str:
+def with_line(text: str, key: str, value: str) -> str:
+    """A registry file in which a key has this value, in the key's place where it was there."""
     line = f"{key}: {value}\n"
-    found = re.sub(rf"^{key}:.*\n", lambda _: line, text, flags=re.MULTILINE)
+    found = re.sub(_line_of(key), lambda _: line, text, flags=re.MULTILINE)
     return found if found != text or line in text else text + line
+
+
+def without(text: str, key: str) -> str:
+    """A registry file without a key."""
+    return re.sub(_line_of(key), "", text, flags=re.MULTILINE)
+
+
+def _line_of(key: str) -> str:
+    """A pattern for a key's line, and for the items of its list below it."""
+    return rf"^{key}:.*\n(?:[ \t]*-.*\n|[ \t]+\S.*\n)*"
 
 
 def _value(text: str, key: str) -> str | None:

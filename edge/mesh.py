@@ -2,8 +2,8 @@
 
 import argparse
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from components.wireguard_mesh.conf import SHOW
 from config.loader import REGISTRY
@@ -48,7 +48,7 @@ def rows(shown: dict[str, Any], registry: Registry) -> list[dict[str, Any]]:
     return [
         {
             "peer": session["peer"],
-            "addresses": _addresses(session["peer"], registry),
+            "addresses": addresses_of(session["peer"], registry),
             **{key: session[key] for key in ("next", "interface", "publicKey", "endpoint", "allowedIps")},
             "handshakeAgeSeconds": max(0, shown["time"] - session["latestHandshake"])
             if session["latestHandshake"]
@@ -68,18 +68,34 @@ def silent(found: Sequence[dict[str, Any]]) -> list[str]:
 
 def diagram(site: str, registry: Registry, found: Sequence[dict[str, Any]]) -> str:
     """A Mermaid flowchart: a solid line for a tunnel that is up, a dotted one for one that is not."""
-    names = [site, *sorted({row["peer"] for row in found})]
-    lines = ["flowchart LR"]
-    for name in names:
-        lines.append(f'    {_id(name)}["{"<br/>".join((name, *_addresses(name, registry)))}"]')
-    for name in names[1:]:
+    peers = sorted({row["peer"] for row in found})
+    links = []
+    for name in peers:
         ages = [row["handshakeAgeSeconds"] for row in found if row["peer"] == name and _is_present(row)]
-        link = f'-- "{_age(min(ages))}" ---' if ages else '-. "down" .-'
-        lines.append(f"    {_id(name)} {link} {_id(site)}")
+        links.append(Link(name, age(min(ages)) if ages else "down", is_there=bool(ages)))
+    return flowchart(site, {name: addresses_of(name, registry) for name in (site, *peers)}, links)
+
+
+class Link(NamedTuple):
+    """A tunnel in a diagram."""
+
+    peer: str
+    label: str
+    is_there: bool
+
+
+def flowchart(hub: str, nodes: Mapping[str, Sequence[str]], links: Sequence[Link]) -> str:
+    """A Mermaid flowchart of nodes with their addresses, and of tunnels to the hub: dotted where there is none."""
+    lines = ["flowchart LR"]
+    for name, addresses in nodes.items():
+        lines.append(f'    {_id(name)}["{"<br/>".join((name, *addresses))}"]')
+    for peer, label, is_there in links:
+        line = f'-- "{label}" ---' if is_there else f'-. "{label}" .-'
+        lines.append(f"    {_id(peer)} {line} {_id(hub)}")
     return "\n".join(lines)
 
 
-def _addresses(name: str, registry: Registry) -> list[str]:
+def addresses_of(name: str, registry: Registry) -> list[str]:
     """A site's addresses in the mesh; none of one that has left the registry."""
     return [str(interface.ip) for interface in registry.interfaces(name)] if name in registry.entries else []
 
@@ -95,13 +111,14 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         ", ".join(row["addresses"]),
         "next" if row["next"] else "current",
         row["endpoint"] or "none yet",
-        _age(row["handshakeAgeSeconds"]),
+        age(row["handshakeAgeSeconds"]),
         _bytes(row["receivedBytes"]),
         _bytes(row["sentBytes"]),
     )
 
 
-def _age(seconds: int | None) -> str:
+def age(seconds: int | None) -> str:
+    """How long ago, for a person; None is never."""
     if seconds is None:
         return "never"
     minutes, rest = divmod(seconds, 60)

@@ -12,7 +12,7 @@ from config.iot import mirrored
 from config.loader import CHECKOUT, parse_section
 from config.versions import IMAGES
 from edge import site as command
-from edge.site import SECTION, EdgeError, config_file, read_config, table
+from edge.site import SECTION, EdgeError, read_config, stack_file, table
 from edge.stack_file import put
 
 
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Ask for everything, judge the file as it would be, and only then write it."""
-    path = config_file(arguments)
+    path = stack_file(arguments.site, arguments.config_file)
     text = path.read_text()
     section = read_config(text, path.name)[SECTION]
     pins = [*_images(section), *_node_image(section)]

@@ -28,13 +28,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Do one step on the stack file and the registry; nothing is deployed."""
     site = Site.of(arguments)
-    step: Callable[[Site], str] = _switch if arguments.switch else _finish if arguments.finish else _begin
+    step: Callable[[Site], str] = _switch if arguments.switch else _finish if arguments.finish else begin
     print(step(site))
     return 0
 
 
-def _begin(site: Site) -> str:
-    _needs(site, present=[SEED], absent=[NEXT, FORMER])
+def begin(site: Site) -> str:
+    """Make the next seed, and the keys that it gives in the registry; return what comes next.
+
+    Raises:
+        EdgeError: it is under way already.
+    """
+    needs(site, present=[SEED], absent=[NEXT, FORMER])
     _set_secret(site, NEXT, base64.b64encode(secrets.token_bytes(SEED_BYTES)).decode())
     key.write(_again(site), with_next=True)
     return (
@@ -44,7 +49,7 @@ def _begin(site: Site) -> str:
 
 
 def _switch(site: Site) -> str:
-    _needs(site, present=[SEED, NEXT], absent=[FORMER])
+    needs(site, present=[SEED, NEXT], absent=[FORMER])
     former, seed = (_get(site, place) for place in (SEED, NEXT))
     epochs = site.stack_section.epochs.model_dump()
     for name in _RAISED_EPOCHS:
@@ -64,12 +69,12 @@ def _switch(site: Site) -> str:
 
 
 def _finish(site: Site) -> str:
-    _needs(site, present=[SEED, FORMER], absent=[NEXT])
+    needs(site, present=[SEED, FORMER], absent=[NEXT])
     _pulumi(site, "config", "rm", FORMER)
     return f"The former seed is gone from {site.config_file.name}; what it gave is of no use any more. Merge."
 
 
-def _needs(site: Site, *, present: list[str], absent: list[str]) -> None:
+def needs(site: Site, *, present: list[str], absent: list[str]) -> None:
     """Refuse a step out of turn, before anything is changed."""
     for place in present:
         if place not in site.content:

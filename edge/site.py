@@ -53,9 +53,18 @@ class Site:
         Raises:
             ConfigError: what is wrong in the file.
         """
-        path = config_file(arguments)
+        return cls.named(arguments.site, arguments)
+
+    @classmethod
+    def named(cls, name: str, arguments: argparse.Namespace) -> "Site":
+        """The same of one of many sites; `<site>` in the given file's name stands for each.
+
+        Raises:
+            ConfigError: what is wrong in the file.
+        """
+        path = stack_file(name, arguments.config_file)
         content = read_config(path.read_text(), path.name)
-        return cls(arguments.site, parse_section(content[SECTION], path.name), content, path)
+        return cls(name, parse_section(content[SECTION], path.name), content, path)
 
     @property
     def section(self) -> SiteSection:
@@ -81,6 +90,19 @@ class Site:
             raise EdgeError(f"pulumi stack output of {self.name}: {done.stderr.strip()}")
         outputs: dict[str, Any] = json.loads(done.stdout)
         return outputs
+
+    @cached_property
+    def last_operation(self) -> dict[str, Any] | None:
+        """What the engine last did to the stack: kind, startTime, result; nothing of a stack that is new.
+
+        Raises:
+            EdgeError: the backend does not answer, or knows no such stack.
+        """
+        done = run(["pulumi", "stack", "history", "--json", "--page-size", "1", "--stack", self.name])
+        if done.returncode != 0:
+            raise EdgeError(f"pulumi stack history of {self.name}: {done.stderr.strip()}")
+        operations: list[dict[str, Any]] = json.loads(done.stdout)
+        return operations[0] if operations else None
 
     def seed(self, key: str = "seed") -> Seed | None:
         """A seed of the stack, decrypted by the engine; nothing where there is none.
@@ -169,7 +191,9 @@ class Site:
                 raise EdgeError(f"it did not answer within {START_SECONDS} s; look at it: virsh console {self.name}")
             time.sleep(2)
 
-    def on_node(self, command: str, *, limit_seconds: int | None = LIMIT_SECONDS) -> "subprocess.CompletedProcess[str]":
+    def on_node(
+        self, command: str, *, stdin: str = "", limit_seconds: int | None = LIMIT_SECONDS
+    ) -> "subprocess.CompletedProcess[str]":
         """Run a shell command on the node; its host key is the one of the last update."""
         section = self.stack_section
         if isinstance(section, HostSection):
@@ -180,18 +204,19 @@ class Site:
             known_hosts.write(f"{address} {self.outputs['hostKey']}\n")
             known_hosts.flush()
             words = ["ssh", *_ssh(Path(known_hosts.name)), f"{user}@{address}", command]
-            return run(words, limit_seconds=limit_seconds)
+            return run(words, stdin=stdin, limit_seconds=limit_seconds)
 
 
-def config_file(arguments: argparse.Namespace) -> Path:
-    """The stack file that is meant.
+def stack_file(site: str, path: Path | None = None) -> Path:
+    """Where a site's stack file is: in the checkout, unless a path is given, in which `<site>` stands for its name.
 
     Raises:
         ConfigError: there is none.
     """
-    path: Path = arguments.config_file or CHECKOUT / f"Pulumi.{arguments.site}.yaml"
+    path = Path(str(path or CHECKOUT / "Pulumi.<site>.yaml").replace("<site>", site))
     if not path.is_file():
-        raise ConfigError(Mistake(path.name, "", "", "there is no such stack file; see Pulumi.oslo.yaml"))
+        remedy = f"there is no such stack file; `edge new-site {site}` makes one"
+        raise ConfigError(Mistake(path.name, "", "", remedy))
     return path
 
 

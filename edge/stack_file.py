@@ -1,5 +1,6 @@
 """A stack file edited in place: whatever a person wrote elsewhere in it stays as it is, to the letter."""
 
+import json
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -91,6 +92,7 @@ def _inserted(text: str, index: int, more: str) -> str:
 
 
 def _flow(value: object) -> str:
-    """A value in one line."""
-    text = yaml.safe_dump([value], default_flow_style=True, width=math.inf, allow_unicode=True, sort_keys=False)
+    """A value in one line. PyYAML folds Unicode's own line ends unless it escapes all that is not ASCII."""
+    readable = json.dumps(value, ensure_ascii=False).isprintable()
+    text = yaml.safe_dump([value], default_flow_style=True, width=math.inf, allow_unicode=readable, sort_keys=False)
     return str(text).strip()[1:-1]

@@ -1,19 +1,22 @@
-"""Show what a node is and how it does: the facts of the last update, and what it says of itself now."""
+"""Show what a site is and how it does, by its state and by its node; without a site, all of them side by side."""
 
 import argparse
 import json
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from components.edge_node.facts import LIVE_FACTS
-from edge.site import Site, table
+from config.base import ConfigError
+from config.loader import REGISTRY
+from config.registry import Registry, load_registry
+from edge.look import Look, look
+from edge.mesh import age, silent
+from edge.site import EdgeError, Site, table
 
-_CONTAINERS = "docker ps --all --format '{{json .}}'"
+#: Sites that are asked at once; each waits for its node, for at most a minute.
+_AT_ONCE = 16
 
-
-#: One is made each day; a single one may fail while the line is cut.
-_BACKUP_SECONDS = 2 * 24 * 3600
+_HEAD = ("site", "owner", "ring", "last update", "node", "tunnel", "containers", "alarms", "problems")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,55 +25,99 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print all of it; the status is 1 when the node does not answer or something on it is not well."""
+    """Print all of it; the status is 1 when a node does not answer or something on it is not well."""
+    registry = load_registry(REGISTRY)
+    return _one(arguments, registry) if arguments.site else _all(arguments, registry)
+
+
+def _one(arguments: argparse.Namespace, registry: Registry) -> int:
     site = Site.of(arguments)
-    facts = site.outputs["facts"]
-    answer = site.on_node(f"{LIVE_FACTS} && {_CONTAINERS}")
-    live, containers = _read(answer.stdout) if answer.returncode == 0 else (None, [])
-    problems = list(_problems(live, containers, answer.stderr.strip()))
-    if live and site.section.backup:
-        problems += _backup_problems(live)
+    found = look(site, registry)
     if arguments.json:
-        told = {"site": site.name, "facts": facts, "live": live, "containers": containers, "problems": problems}
+        told = {
+            "site": site.name,
+            "facts": found.facts,
+            "lastUpdate": found.last_update,
+            "live": found.live if found.answers else None,
+            "alarms": found.alarms,
+            "containers": found.containers,
+            "problems": found.problems,
+        }
         print(json.dumps(told, indent=2))
     else:
-        print(table([*_rows(facts, "asked and found"), *_rows(live or {}, "now")]))
-        print(table([("container", name, state) for name, state in containers] or [("container", "none", "")]))
-        print("\n".join(f"PROBLEM: {problem}" for problem in problems) or "all is well")
-    return 1 if problems else 0
+        last_update = ("last update", "", found.last_update)
+        print(table([last_update, *_rows(found.facts, "asked and found"), *_rows(found.live, "now")]))
+        print(table([("container", name, state) for name, state in found.containers] or [("container", "none", "")]))
+        print("".join(f"alarm  {topic}\n" for topic in found.alarms), end="")
+        print("\n".join(f"PROBLEM: {problem}" for problem in found.problems) or "all is well")
+    return 1 if found.problems else 0
 
 
-def _read(text: str) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-    first, *rest = text.strip().splitlines()
-    rows = [json.loads(line) for line in rest]
-    return json.loads(first), sorted((row["Names"], row["Status"]) for row in rows)
+def _all(arguments: argparse.Namespace, registry: Registry) -> int:
+    def asked(name: str) -> Look:
+        try:
+            return look(Site.named(name, arguments), registry)
+        except (ConfigError, EdgeError) as error:
+            return Look({}, "unknown", problems=[str(error)])
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        looks = dict(zip(registry.entries, pool.map(asked, registry.entries), strict=True))
+    rows = [_row(name, looks, registry) for name in registry.entries]
+    if arguments.json:
+        print(json.dumps(rows, indent=2))
+    else:
+        print(table([_HEAD, *(_cells(row) for row in rows)]))
+        print("".join(f"PROBLEM: {row['site']}: {problem}\n" for row in rows for problem in row["problems"]), end="")
+    return 1 if any(row["problems"] for row in rows) else 0
 
 
-def _problems(live: dict[str, Any] | None, containers: list[tuple[str, str]], said: str) -> Iterator[str]:
-    if live is None:
-        yield f"the node does not answer: {said}. What is above is of the last update; look at it: edge doctor"
-        return
-    for name, state in containers:
-        if not state.startswith("Up") or "unhealthy" in state:
-            yield f"{name} is {state}; look at its log: docker logs {name}"
-    for unit in live["failedUnits"]:
-        yield f"{unit} has failed; look at its log: journalctl --unit {unit}"
-    if live["rebootRequired"]:
-        yield "upgrades wait for a reboot, which the node put off; look why: journalctl --unit fjord-edge-upgrades"
-    for each in live["mended"]:
-        when = datetime.fromtimestamp(each["time"], UTC)
-        yield f"{when:%Y-%m-%d %H:%M} UTC: {each['what']}; look at the disk: journalctl --dmesg --priority err"
-    if not live["clockSynchronized"]:
-        yield "the clock is not synchronised; see that a time server of node.timeServers answers"
+def _row(name: str, looks: Mapping[str, Look], registry: Registry) -> dict[str, Any]:
+    entry, found = registry.entries[name], looks[name]
+    return {
+        "site": name,
+        "owner": entry.owner,
+        "ring": None if name == registry.hub else entry.ring,
+        "lastUpdate": found.last_update,
+        "answers": found.answers,
+        "tunnel": _hubs_tunnels(found) if name == registry.hub else _tunnel(name, looks, registry),
+        "containers": {
+            "running": sum(state.startswith("Up") for _, state in found.containers),
+            "all": len(found.containers),
+        },
+        "alarms": found.alarms,
+        "problems": found.problems,
+    }
 
 
-def _backup_problems(live: dict[str, Any]) -> Iterator[str]:
-    last = live["lastBackup"]
-    remedy = "start one and see what it says: edge backup"
-    if last is None and live["uptimeSeconds"] > _BACKUP_SECONDS:
-        yield f"there is no backup yet; {remedy}"
-    elif last and last["ageSeconds"] > _BACKUP_SECONDS:
-        yield f"the last backup is {last['ageSeconds'] // 3600} hours old; {remedy}"
+def _hubs_tunnels(found: Look) -> str:
+    peers = {row["peer"] for row in found.tunnels}
+    return f"{len(peers) - len(silent(found.tunnels))} of {len(peers)} up" if found.answers else "unknown"
+
+
+def _tunnel(name: str, looks: Mapping[str, Look], registry: Registry) -> str:
+    """As the site sees it; where that does not answer, as headquarters last heard of it."""
+    found = looks[name]
+    ends = found.tunnels if found.answers else [row for row in looks[registry.hub].tunnels if row["peer"] == name]
+    if not found.answers and not looks[registry.hub].answers:
+        return "unknown"
+    ages = [row["handshakeAgeSeconds"] for row in ends if row["handshakeAgeSeconds"] is not None]
+    state = "up" if ends and not silent(ends) else "down"
+    return f"{state}, last handshake {age(min(ages, default=None))}"
+
+
+def _cells(row: dict[str, Any]) -> tuple[object, ...]:
+    running, everything = row["containers"].values()
+    return (
+        row["site"],
+        row["owner"],
+        row["ring"] or "-",
+        row["lastUpdate"],
+        "answers" if row["answers"] else "SILENT",
+        row["tunnel"],
+        f"{running} of {everything} up" if row["answers"] else "unknown",
+        len(row["alarms"]) if row["answers"] else "unknown",
+        len(row["problems"]) or "none",
+    )
 
 
 def _rows(values: dict[str, Any], kind: str, path: str = "") -> Iterator[tuple[str, str, str]]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from lab import hypervisor
-from lab.bench import SITES, preview_breakdown, registry_seconds
+from lab.bench import PLANNED_SITES, SITES, plan_seconds, preview_breakdown, registry_seconds
 from lab.boot import boot
 from lab.console import LabError, say
 from lab.deploy import deploy
@@ -17,11 +17,13 @@ from lab.drills import EXCUSED_SECONDS, power_cuts
 from lab.goodput import DELAY_MS, LINE_MBIT, LOSS_PERCENT, goodput
 from lab.leftovers import end_leftovers
 from lab.paths import CACHE, STATE
+from lab.pipeline.bench import bar
 from lab.pipeline.bench import report as pipeline_report
 from lab.pipeline.loss import HEAD, losses, row
 from lab.recovery import RECOVERIES
 from lab.report import report
 from lab.stacks import Stack, existing_stacks
+from lab.traffic import SECONDS, traffic
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -119,11 +121,23 @@ def _bench_registry(_: Stack) -> None:
     print(f"a registry of {SITES} sites: {registry_seconds()}")
 
 
+def _bench_plan(_: Stack) -> None:
+    print(f"the plan of a change that touches each of {PLANNED_SITES} sites: {plan_seconds()}")
+
+
 def _bench_recovery(site: Stack) -> None:
     [hub] = [stack for stack in existing_stacks() if stack.site.summaries]
     print(f"{site.name} reaches {hub.name} again after")
     for name, recovery in RECOVERIES.items():
         print(f"  {name:<42} {recovery(site, hub):6.1f} s", flush=True)
+
+
+def _bench_traffic(site: Stack) -> None:
+    [hub] = [stack for stack in existing_stacks() if stack.site.summaries]
+    found = traffic(site, hub)
+    print(f"{found.readings} readings in {SECONDS} s, each over its device's own TLS connection")
+    print(f"  to the broker      {found.raw:9,} bytes  {'█' * 40}")
+    print(f"  to headquarters    {found.sent:9,} bytes  {bar(found.sent, found.raw)}")
 
 
 def _bench_pipeline(_: Stack) -> None:
@@ -135,9 +149,11 @@ BENCHES: Mapping[str, Callable[[Stack], None]] = {
     "preview": _bench_preview,
     "boot": _bench_boot,
     "registry": _bench_registry,
+    "plan": _bench_plan,
     "goodput": _bench_goodput,
     "recovery": _bench_recovery,
     "pipeline": _bench_pipeline,
+    "traffic": _bench_traffic,
 }
 
 

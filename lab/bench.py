@@ -1,7 +1,10 @@
-"""How long a preview takes, how much of it is our own code, and how long a big registry takes."""
+"""How long a preview takes, how much of it is our own code, and how long a big registry and its plan take."""
 
 import base64
+import os
 import pstats
+import shutil
+import subprocess
 import tempfile
 import time
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
@@ -12,7 +15,12 @@ import yaml
 
 from components.wireguard_mesh.conf import mesh_json
 from components.wireguard_mesh.peers import peers
+from config.loader import PROJECT
 from config.registry import load_registry
+from config.versions import IMAGES
+from edge.plan import compare
+from edge.plan.markdown import markdown
+from edge.plan.revisions import Repository
 from lab.paths import CHECKOUT, STATE
 from lab.stacks import Stack
 
@@ -20,6 +28,9 @@ RUNS = 5
 
 #: Of the registry that is measured.
 SITES = 500
+
+#: Of the plan that is measured, headquarters among them.
+PLANNED_SITES = 200
 
 _PROFILING = Path(__file__).parent / "profiling"
 _PROFILE = STATE / "preview.pstats"
@@ -47,7 +58,7 @@ def registry_seconds() -> str:
     """How long a registry of `SITES` takes to be read, validated and rendered for its hub; the best of `RUNS`."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        _write_registry(folder)
+        write_registry(folder, SITES)
         read, rendered = [], []
         for _ in range(RUNS):
             begun = time.perf_counter()
@@ -59,10 +70,10 @@ def registry_seconds() -> str:
     return f"read and validated in {min(read):.2f} s, rendered in {min(rendered):.3f} s"
 
 
-def _write_registry(folder: Path) -> None:
-    """Headquarters and its sites, each with two families and a network of its own."""
+def write_registry(folder: Path, sites: int) -> None:
+    """Headquarters and the other sites, each with two families and a network of its own."""
     hub = {"mesh": "10.64.0.0/16", "mesh6": "fd5c:9a1e:27d4::/64", "endpoint": "hq.example.com:51820"}
-    for number in range(1, SITES + 1):
+    for number in range(1, sites + 1):
         name = "hq" if number == 1 else f"site-{number}"
         entry = {
             "role": "hub" if number == 1 else "site",
@@ -70,11 +81,60 @@ def _write_registry(folder: Path) -> None:
             "address": str(IPv4Address("10.64.0.0") + number),
             "address6": str(IPv6Address("fd5c:9a1e:27d4::") + number),
             "tunnelKey": base64.b64encode(number.to_bytes(32, "big")).decode(),
-            "identityKey": base64.b64encode((number + SITES).to_bytes(32, "big")).decode(),
+            "identityKey": base64.b64encode((number + sites).to_bytes(32, "big")).decode(),
             "networks": [str(IPv4Network((int(IPv4Address("172.24.0.0")) + 256 * number, 24)))],
             **(hub if number == 1 else {}),
         }
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(entry))
+
+
+def plan_seconds() -> str:
+    """How long the plan of a change takes that touches each of `PLANNED_SITES`."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_repository(folder, PLANNED_SITES)
+        section = folder / "components" / "edge_node" / "host_config.py"
+        section.write_text(f"{section.read_text()}\n# another revision\n")
+        begun = time.monotonic()
+        plan = compare(Repository(folder), "HEAD")
+        seconds = time.monotonic() - begun
+        text = markdown(plan)
+    return f"{len(plan.sites)} sites by {os.cpu_count()} processors in {seconds:.1f} s, {len(text)} characters"
+
+
+def copy_program(folder: Path) -> None:
+    """What a revision's plan is made of, but its stack files."""
+    for part in ("components", "config", "node_image/rootfs", "services"):
+        shutil.copytree(CHECKOUT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+    for part in (".gitignore", "Pulumi.yaml", "__main__.py"):
+        shutil.copy(CHECKOUT / part, folder)
+
+
+def write_repository(folder: Path, sites: int) -> None:
+    """A git repository of this program with headquarters and so many sites, which are like the committed ones."""
+    copy_program(folder)
+    registry = folder / "config" / "mesh"
+    shutil.rmtree(registry)
+    registry.mkdir()
+    write_registry(registry, sites)
+    stack_files = {name: _pinned_stack_file(name) for name in ("hq", "oslo")}
+    for path in registry.iterdir():
+        stack_file = stack_files["hq" if path.stem == "hq" else "oslo"]
+        (folder / f"Pulumi.{path.stem}.yaml").write_text(stack_file)
+    for words in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "all"]):
+        identity = ["-c", "user.name=lab", "-c", "user.email=lab@example.com"]
+        subprocess.run(["git", *identity, *words], cwd=folder, check=True)
+
+
+def _pinned_stack_file(name: str) -> str:
+    content = yaml.safe_load((CHECKOUT / f"Pulumi.{name}.yaml").read_text())
+    pinned = {image: f"registry.example.com/{image}@sha256:{64 * '0'}" for image in IMAGES}
+    site = content["config"][f"{PROJECT}:site"]
+    if "iot" in site:
+        site["iot"]["images"] = pinned
+    else:
+        site["summaries"] = {"image": pinned["influxdb"], "services": pinned["services"]}
+    return yaml.safe_dump(content, sort_keys=False)
 
 
 def own_seconds(stats: pstats.Stats) -> float:

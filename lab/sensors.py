@@ -1,12 +1,14 @@
 """Readings as sensors would publish them, and as the database in the guest answers them."""
 
+import contextlib
 import json
 import subprocess
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from components._influxdb import ADMIN, INFLUXDB_PORT
 from components._services import LOOPBACK
@@ -78,32 +80,30 @@ def mosquitto_pub(
     It publishes to the node's own address, or to another of its addresses; `words` are further ones of the client's,
     with `-l` each line of `stdin` is a message. One that has not ended within the limit is ended.
     """
-    host = str(address or stack.site.node.network.address.ip)
+    command = _client(stack, sensor, topic, address, limit_seconds)
     return subprocess.run(
-        hypervisor.operator_command(
-            [
-                "timeout",
-                str(limit_seconds),
-                "env",
-                f"XDG_CONFIG_HOME={_client_config(stack, sensor)}",
-                "mosquitto_pub",
-                "-h",
-                host,
-                "-p",
-                str(MQTT_TLS_PORT),
-                "-q",
-                "1",
-                "-t",
-                topic,
-                *(["-m", payload] if payload is not None else []),
-                *words,
-            ]
-        ),
+        [*command, *(["-m", payload] if payload is not None else []), *words],
         input=stdin,
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+@contextlib.contextmanager
+def connected(stack: Stack, sensor: str, topic: str, limit_seconds: int) -> Iterator[IO[str]]:
+    """The same client, which publishes each line that is written to it while its connection stays."""
+    command = [*_client(stack, sensor, topic, None, limit_seconds), "-l"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, text=True, bufsize=1) as client:
+        assert client.stdin is not None  # noqa: S101
+        yield client.stdin
+
+
+def _client(stack: Stack, sensor: str | None, topic: str, address: IPv4Address | None, limit_seconds: int) -> list[str]:
+    host = str(address or stack.site.node.network.address.ip)
+    config = f"XDG_CONFIG_HOME={_client_config(stack, sensor)}"
+    words = ["mosquitto_pub", "-h", host, "-p", str(MQTT_TLS_PORT), "-q", "1", "-t", topic]
+    return hypervisor.operator_command(["timeout", str(limit_seconds), "env", config, *words])
 
 
 def _client_config(stack: Stack, sensor: str | None) -> Path:

@@ -25,11 +25,9 @@ from lab.toolchain import Toolchain
 
 NAMES = ("hq", "oslo")
 
-#: The passphrase of the example stacks, published like their seeds.
-PASSPHRASE = "fjord"  # noqa: S105
+#: The lab's own backend.
+BACKEND = STATE / "backend"
 
-_BACKEND = STATE / "backend"
-_PASSPHRASE_FILE = STATE / "passphrase"
 #: What the command provider says at each dial of a node that boots.
 _WAITING = "trying again"
 
@@ -54,8 +52,8 @@ class Stack:
     def configure(self, values: Mapping[str, str]) -> None:
         """Write the config file and make the stack where it is missing."""
         STATE.mkdir(exist_ok=True)
-        _BACKEND.mkdir(exist_ok=True)
-        _PASSPHRASE_FILE.write_text(PASSPHRASE)
+        BACKEND.mkdir(exist_ok=True)
+        self._passphrase_file.write_text(passphrase(self.name))
         stack_file = yaml.safe_load((CHECKOUT / f"Pulumi.{self.name}.yaml").read_text())
         self.config_file.write_text(yaml.safe_dump(overlaid(stack_file, values), sort_keys=False))
         self._capture("stack", "select", "--create", self.name)
@@ -175,15 +173,24 @@ class Stack:
         bounded = ["timeout", "--signal=INT", "--kill-after=30", str(_LIMIT_SECONDS)]
         return hypervisor.operator_command([*bounded, self.toolchain.pulumi, *words, "--non-interactive"])
 
+    @property
+    def _passphrase_file(self) -> Path:
+        return STATE / f"passphrase-{self.name}"
+
     @cached_property
     def _environment(self) -> dict[str, str]:
         return {
             **os.environ,
             **self.toolchain.environment(ENGINE_HOME),
-            "PULUMI_BACKEND_URL": f"file://{_BACKEND}",
-            "PULUMI_CONFIG_PASSPHRASE_FILE": str(_PASSPHRASE_FILE),
+            "PULUMI_BACKEND_URL": f"file://{BACKEND}",
+            "PULUMI_CONFIG_PASSPHRASE_FILE": str(self._passphrase_file),
             "SSH_AUTH_SOCK": str(hypervisor.AGENT),
         }
+
+
+def passphrase(example: str) -> str:
+    """The passphrase of an example stack, published like its seed; each has its own, as each team's stack has."""
+    return f"fjord-{example}"
 
 
 def _log(name: str) -> Path:

@@ -17,12 +17,14 @@ _LAB = "tests/e2e/test_docs.py::test_a_command_of_the_readme_answers"
 _SITE = "tests/e2e/test_docs.py::test_a_site_of_ones_own_comes_to_its_preview_by_the_readmes_steps"
 _EDGE = "tests/e2e/test_edge.py::test_"
 _DEVICE = "tests/e2e/test_device.py::test_a_sensor_is_added_by_the_command_and_its_successor_takes_its_place"
+_HANDOVER = "tests/edge/test_ownership.py::test_a_handover_encrypts_anew_before_the_next_seed_is_made"
 _RESEED = _EDGE + "another_seed_takes_three_steps_and_keeps_the_data"
 _DAYS = "tests/e2e/test_days_after.py::test_"
 _TUNNEL = "tests/e2e/test_tunnel.py::test_"
 _LOST = _DAYS + "a_lost_node_is_replaced_and_has_every_reading_that_was_backed_up"
 _SNAPSHOT = _DAYS + "a_snapshot_is_made_while_the_node_runs_and_brings_its_data_back"
 _ENGINE = "tests/e2e/test_engine.py::test_a_preview_with_refresh_is_empty"
+_PLAN = "tests/edge/plan/test_plan.py::test_a_change_is_planned_for_the_site_that_it_touches_and_a_preview_folded_in"
 _POLICY = "tests/e2e/test_policy.py::test_a_deployed_stack_keeps_every_rule"
 _UP = "lab/stacks.py::up"
 
@@ -43,18 +45,26 @@ RUN_BY: Mapping[str, str] = {
     ".venv/bin/pytest tests/config": _COPY,
     ".venv/bin/ruff format .": _COPY,
     "ssh-keyscan <hypervisor> >> config/known_hosts": _SITE,
-    "pulumi stack init <site>": _SITE,
-    "openssl rand -base64 32 | pulumi config set --secret seed --stack <site>": _SITE,
+    "bin/edge new-site <site> --owner <team>": _SITE,
+    "bin/edge env <site>": _SITE,
+    "bin/edge handover <site> --owner <team>": _HANDOVER,
     "pulumi preview --stack <site>": _SITE,
     "bin/edge doctor <site>": _EDGE + "doctor_finds_a_hypervisor_that_carries_its_node",
     "bin/edge status <site>": _EDGE + "status_tells_the_facts_and_that_all_is_well",
+    "bin/edge status": "tests/e2e/test_fleet.py::test_all_sites_are_shown_side_by_side_those_that_are_not_deployed_too",
+    "bin/edge drift <site>": "tests/e2e/test_fleet.py::"
+    "test_drift_names_what_was_changed_by_hand_and_nothing_once_it_is_put_right",
+    "bin/edge unlock <site>": "tests/edge/test_unlock.py::test_a_lock_that_was_left_is_told_and_cleared_on_request",
     "bin/edge mesh <site>": _TUNNEL + "edge_mesh_shows_both_ends",
     "bin/edge pin <site>": "tests/e2e/test_pin.py::test_every_digest_and_checksum_is_found_again",
     "bin/edge device <site> list": _DEVICE,
     "bin/edge device <site> add <id> --pen <pen> --quantity <quantity>": _DEVICE,
     "bin/edge device <site> show <id>": _DEVICE,
+    "bin/edge plan --base origin/main": _PLAN,
+    "bin/edge plan --base origin/main --previews <folder>": _PLAN,
+    "bin/edge preview <site>": "tests/e2e/test_plan.py::told",
     "bin/edge scan <site>": "tests/e2e/test_secrets.py::test_state_holds_none",
-    "bin/edge key <site> --write": _SITE,
+    "bin/edge key <site> --write": _TUNNEL + "both_ends_change_their_keys_in_two_steps_without_losing_a_summary",
     "bin/edge reseed <site>": _RESEED,
     "bin/edge reseed <site> --switch": _RESEED,
     "bin/edge reseed <site> --finish": _RESEED,

@@ -4,41 +4,28 @@ Tests look at what was recorded and never at an `Output`: an `apply` on an unkno
 that asserts in there passes whatever the program does. `tests/test_rules.py` holds that line.
 """
 
-import asyncio
-import contextvars
 import json
-import logging
 import runpy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Self
 from unittest.mock import patch
 
 from pulumi import RunError
-from pulumi.runtime.config import set_all_config
-from pulumi.runtime.mocks import MockCallArgs, MockEngine, MockMonitor, MockResourceArgs, Mocks
-from pulumi.runtime.proto.resource_pb2 import RegisterResourceRequest, RegisterResourceResponse
 from pulumi.runtime.rpc import UNKNOWN
-from pulumi.runtime.settings import Settings, configure
-from pulumi.runtime.stack import run_in_stack
 
 from config import loader
 from config.derive import Seed
+from edge.recorder import recording
+from edge.recorder.recording import Registered, Secret
 from lab.paths import CHECKOUT
 from tests.sites import SEED, entries, section, seed_text, write_registry
 
 SITE_KEY = f"{loader.PROJECT}:site"
 SEED_KEY = f"{loader.PROJECT}:seed"
-
-_SIGNATURE = "4dabf18193072939515e22adb298388d"
-_SECRET = "1b47061264138c4ac30d75fd1eb44270"
-
-#: A run takes a tenth of a second; one that waits for ever shall fail.
-_LIMIT_SECONDS = 60
 
 #: What a node says of itself.
 FACTS: Mapping[str, Any] = {
@@ -61,125 +48,28 @@ _COMPUTED: Mapping[str, Mapping[str, str]] = {
 }
 
 
-@dataclass(frozen=True)
-class Secret:
-    """A value that was registered as secret."""
-
-    value: Any
-
-
-@dataclass(frozen=True)
-class Registered:
-    """One request to register a resource; other resources appear by reference, options in the engine's spelling."""
-
-    type: str
-    name: str
-    inputs: Mapping[str, Any]
-    parent: str
-    custom: bool
-    protect: bool
-    provider: str
-    dependencies: frozenset[str]
-    deleted_with: str
-    replace_with: tuple[str, ...]
-    delete_before_replace: bool
-    ignore_changes: tuple[str, ...]
-    replace_on_changes: tuple[str, ...]
-    additional_secret_outputs: tuple[str, ...]
-    aliases: tuple[str, ...]
-
-    @property
-    def reference(self) -> str:
-        """`<type>::<name>`."""
-        return f"{self.type}::{self.name}"
-
-    @classmethod
-    def of(cls, request: RegisterResourceRequest) -> "Registered":
-        return cls(
-            type=request.type,
-            name=request.name,
-            inputs=_fields(request.object),
-            parent=_reference(request.parent),
-            custom=request.custom,
-            protect=request.protect,
-            provider=_reference(request.provider.rpartition("::")[0]),
-            dependencies=frozenset(map(_reference, request.dependencies)),
-            deleted_with=_reference(request.deletedWith),
-            replace_with=tuple(map(_reference, request.replace_with)),
-            delete_before_replace=request.deleteBeforeReplace,
-            ignore_changes=tuple(request.ignoreChanges),
-            replace_on_changes=tuple(request.replaceOnChanges),
-            additional_secret_outputs=tuple(request.additionalSecretOutputs),
-            aliases=tuple(map(str, request.aliases)),
-        )
-
-
-class _NoProvider(Mocks):
-    def call(self, args: MockCallArgs) -> Any:
-        raise AssertionError(f"{args.token} was invoked; a preview must not need the node or the hypervisor")
-
-    def new_resource(self, args: MockResourceArgs) -> Any:
-        raise AssertionError(f"{args.name} was read; nothing here is imported")
-
-
-class Recording(MockMonitor):
-    """What one run of a program registered.
+class Recording(recording.Recording):
+    """What one run of a program registered, to be looked at.
 
     Attributes:
         registered: every resource but the stack, by type, then by name.
-        outputs: what components and the stack registered as their outputs, by reference.
     """
 
     def __init__(self, stack: str, *, preview: bool = False) -> None:
-        super().__init__(_NoProvider())
-        self.stack = stack
-        self.preview = preview
+        super().__init__(loader.PROJECT, stack, preview=preview, computed=_nothing if preview else _computed)
         self.registered: list[Registered] = []
-        self.outputs: dict[str, Mapping[str, Any]] = {}
 
-    def run(self, program: Callable[[], object], config: Mapping[str, str], secret_keys: Sequence[str]) -> "Recording":
-        """Run a program in a context of its own, so that no two runs share a setting."""
-        contextvars.Context().run(asyncio.run, self._run(program, config, secret_keys))
-        self.registered.sort(key=lambda resource: (resource.type, resource.name))
+    def run(self, program: Callable[[], object], config: Mapping[str, str], secret_keys: Sequence[str]) -> Self:
+        """Run a program; in an update nothing may be unknown."""
+        try:
+            super().run(program, config, secret_keys)
+        finally:
+            found = map(Registered.of, self.requests)
+            self.registered = sorted(found, key=lambda resource: (resource.type, resource.name))
         if not self.preview:
             everything = [*(resource.inputs for resource in self.registered), self.outputs]
             assert UNKNOWN not in texts(everything, secret=True) + texts(everything), "unknown in an update"
         return self
-
-    async def _run(self, program: Callable[[], object], config: Mapping[str, str], secret_keys: Sequence[str]) -> None:
-        set_all_config(dict(config), list(secret_keys))
-        configure(
-            Settings(
-                monitor=self,
-                engine=MockEngine(logging.getLogger("pulumi")),
-                project=loader.PROJECT,
-                stack=self.stack,
-                dry_run=self.preview,
-            )
-        )
-
-        def without_result() -> None:
-            program()
-
-        async with asyncio.timeout(_LIMIT_SECONDS):
-            await run_in_stack(without_result)
-
-    def RegisterResource(self, request: Any) -> Any:  # noqa: N802  the engine's name
-        urn = self.make_urn(request.parent, request.type, request.name)
-        if request.type == "pulumi:pulumi:Stack":
-            return RegisterResourceResponse(urn=urn)
-        resource = Registered.of(request)
-        self.registered.append(resource)
-        known = request.custom and not self.preview
-        response = RegisterResourceResponse(urn=urn, id=f"{request.name}-id" if known else "")
-        response.object.CopyFrom(request.object)
-        if known:
-            response.object.update(_COMPUTED.get(request.type, {}))
-        return response
-
-    def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802  the engine's name
-        self.outputs[_reference(request.urn)] = _fields(request.outputs)
-        return super().RegisterResourceOutputs(request)  # type: ignore[no-untyped-call]
 
     def of_type(self, type_: str) -> dict[str, Registered]:
         """The resources of a type by name."""
@@ -215,30 +105,12 @@ def texts(value: Any, *, secret: bool = False) -> list[str]:
             return []
 
 
-def _fields(message: Any) -> dict[str, Any]:
-    """A protobuf Struct as Python values, its secrets marked where they are, not the whole of what holds them."""
-    return {key: _value(value) for key, value in sorted(message.fields.items())}
+def _computed(resource: Registered) -> Mapping[str, Any]:
+    return {"id": f"{resource.name}-id", **_COMPUTED.get(resource.type, {})}
 
 
-def _value(message: Any) -> Any:
-    match message.WhichOneof("kind"):
-        case "struct_value":
-            fields = _fields(message.struct_value)
-            return Secret(fields["value"]) if fields.get(_SIGNATURE) == _SECRET else fields
-        case "list_value":
-            return [_value(item) for item in message.list_value.values]
-        case "null_value":
-            return None
-        case "number_value":
-            number = message.number_value
-            return int(number) if number.is_integer() else number
-        case kind:
-            return getattr(message, kind)
-
-
-def _reference(urn: str) -> str:
-    """What `Registered.reference` is, of a URN."""
-    return "::".join(part.rpartition("$")[2] for part in urn.split("::")[2:])
+def _nothing(_: Registered) -> Mapping[str, Any]:
+    return {}
 
 
 def program() -> None:

@@ -18,7 +18,9 @@ from config.registry import Registry, load_registry
 from config.site import SiteSection
 from lab.paths import CHECKOUT
 
+#: What the lab deploys, and with it whatever is committed as an example.
 STACKS = ("hq", "oslo")
+EXAMPLES = (*STACKS, "bergen", "tromso")
 SEED = Seed(bytes(range(32)))
 
 _DIGEST = "sha256:" + 64 * "0"
@@ -59,8 +61,8 @@ def site_section(stack: str) -> SiteSection:
 
 
 def entries(seed: Seed = SEED) -> dict[str, Any]:
-    """The committed registry's files by site, with the keys that the seed gives; a copy to edit."""
-    committed = {path.stem: yaml.safe_load(path.read_text()) for path in REGISTRY.glob("*.yaml")}
+    """The registry's files of the stacks that the lab deploys, with the keys that the seed gives; a copy to edit."""
+    committed = {stack: yaml.safe_load((REGISTRY / f"{stack}.yaml").read_text()) for stack in STACKS}
     for site, entry in committed.items():
         entry["tunnelKey"] = wireguard_key(seed, site, 1).public
         entry["identityKey"] = identity_key(seed, site, 1).public

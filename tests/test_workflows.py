@@ -36,7 +36,14 @@ def triggers(name: str) -> set[str]:
 
 
 def test_each_thing_that_ci_does_has_its_workflow() -> None:
-    assert set(WORKFLOWS) == {"pull-request.yml", "deploy.yml", "deploy-sites.yml", "drift.yml", "images.yml"}
+    assert set(WORKFLOWS) == {
+        "comment.yml",
+        "deploy-sites.yml",
+        "deploy.yml",
+        "drift.yml",
+        "images.yml",
+        "pull-request.yml",
+    }
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.iterdir()), ids=lambda path: path.name)
@@ -70,7 +77,8 @@ def test_who_may_write() -> None:
         if level == "write"
     }
     assert writing == {
-        ("pull-request.yml", "comment", "pull-requests"),
+        ("comment.yml", "comment", "pull-requests"),
+        *(("pull-request.yml", job, "pull-requests") for job in ("comment", "comment-again")),
         *(("images.yml", "services", right) for right in ("attestations", "id-token", "packages")),
     }
 
@@ -83,7 +91,7 @@ def test_a_job_of_a_pull_request_that_has_secrets_rights_or_our_runner_is_never_
 
 
 def test_the_job_that_may_comment_runs_nothing_of_the_branch() -> None:
-    used = [step.get("uses", "").partition("@")[0] for step in steps(WORKFLOWS["pull-request.yml"]["jobs"]["comment"])]
+    used = [step.get("uses", "").partition("@")[0] for step in steps(WORKFLOWS["comment.yml"]["jobs"]["comment"])]
     assert used == ["actions/download-artifact", ""]
 
 
@@ -141,7 +149,7 @@ def commented(tmp_path: Path) -> Any:
             'case "$*" in *--jq*) for last; do :; done; jq --raw-output "$last" comments.json;; esac\n'
         )
         gh.chmod(0o755)
-        step = list(steps(WORKFLOWS["pull-request.yml"]["jobs"]["comment"]))[-1]
+        step = list(steps(WORKFLOWS["comment.yml"]["jobs"]["comment"]))[-1]
         environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "COMMENTS": "r/issues/7/comments", "COMMENT": "r/c"}
         done = subprocess.run(
             ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
@@ -182,3 +190,45 @@ def test_without_a_plan_nothing_is_written(commented: Any) -> None:
     status, asked, _ = commented([], plan="")
     assert status == 1
     assert asked == []
+
+
+@pytest.fixture
+def previewed(tmp_path: Path) -> Any:
+    """Runs the preview's step beside an `edge` that says this and a `pulumi`; its status, and the files it leaves."""
+
+    def run(said: str, status: int = 0) -> tuple[int, dict[str, str]]:
+        for name, script in (
+            ("bin/edge", f"printf '%s' '{said}'; exit {status}"),
+            ("pulumi", "echo previewed"),
+        ):
+            program = tmp_path / name
+            program.parent.mkdir(exist_ok=True)
+            program.write_text(f"#!/bin/sh\n{script}\n")
+            program.chmod(0o755)
+        [step] = [
+            step for step in steps(WORKFLOWS["pull-request.yml"]["jobs"]["preview"]) if "edge preview" in str(step)
+        ]
+        done = subprocess.run(
+            ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
+            cwd=tmp_path,
+            env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "SITE": "oslo"},
+            capture_output=True,
+            check=False,
+        )
+        return done.returncode, {path.name: path.read_text() for path in tmp_path.iterdir() if path.suffix}
+
+    return run
+
+
+def test_a_site_that_answers_is_previewed_whole(previewed: Any) -> None:
+    assert previewed('{"answers": true}') == (0, {"oslo.json": '{"answers": true}', "preview.txt": "previewed\n"})
+
+
+def test_a_cut_fibre_fails_no_pull_request_and_the_plan_is_told_of_it(previewed: Any) -> None:
+    assert previewed('{"answers": false}') == (0, {"oslo.json": '{"answers": false}'})
+
+
+def test_a_preview_that_fails_at_a_site_that_answers_fails_its_job_and_leaves_the_plan_as_it_is(previewed: Any) -> None:
+    status, files = previewed("", status=1)
+    assert status == 1
+    assert "oslo.json" not in files

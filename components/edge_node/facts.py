@@ -27,6 +27,12 @@ _DATA_DISK = f"/dev/disk/by-id/virtio-{DATA_DISK_SERIAL}"
 #: Prints the facts as JSON; fails when one is not as asked. The file system first follows a data disk that has grown.
 READ_FACTS = f"resize2fs {_DATA_DISK} > /dev/null 2>&1; {_PROGRAM} {_ASKED}"
 
+#: Prints the facts as JSON, and fails in the same way, held against facts on standard input; changes nothing.
+COMPARE_FACTS = f"sudo {_PROGRAM} /dev/stdin"
+
+#: Facts that change without anybody's hand: the node installs its security upgrades.
+UPGRADED_FACTS = ("kernel", "docker")
+
 #: Prints what varies, as JSON: how the node does right now.
 LIVE_FACTS = f"sudo {_PROGRAM} --live"
 

@@ -123,6 +123,9 @@ OnUnitInactiveSec=1min
 WantedBy=timers.target
 """
 
+#: Prints the topics of the alarms that are raised, as JSON.
+RAISED_ALARMS = f"sudo {CONFIGURATION}/before-shutdown.d/iot-stack raised"
+
 
 def hook_files() -> list[File]:
     """What the node calls before it goes down, before a backup, and each minute."""

@@ -12,8 +12,9 @@ from cryptography import x509
 
 from components.edge_node.domain_xml import stylesheet
 from config.derive import identity_key
+from edge.recorder.recording import Registered
 from lab.paths import CHECKOUT
-from tests.recording import FACTS, Recording, Registered, committed, deploy, texts
+from tests.recording import FACTS, Recording, committed, deploy, texts
 from tests.sites import SEED, STACKS, edited, entries, section
 
 DOMAIN = "libvirt:index/domain:Domain"

@@ -10,7 +10,7 @@ import pytest
 from config.derive import Seed, identity_key, summary_account, wireguard_key
 from config.loader import PROJECT, PUBLISHED_SEEDS, OnHypervisor, Site, StackConfig, assemble
 from tests.recording import SEED_KEY, SITE_KEY, config_of, deploy, refusal
-from tests.sites import SEED, edited, entries, host_section, registry, section, seed_text, write_registry
+from tests.sites import EXAMPLES, SEED, edited, entries, host_section, registry, section, seed_text, write_registry
 
 SITE_FILE = f"Pulumi.oslo.yaml: {SITE_KEY}"
 SEED_FILE = f"Pulumi.oslo.yaml: {SEED_KEY}: "
@@ -247,10 +247,49 @@ def test_a_published_seed_is_accepted_where_the_section_allows_it() -> None:
     assert deploy("oslo", section("oslo") | {"allowPublishedSeed": True}).registered
 
 
-def test_both_examples_have_a_published_seed_and_allow_it_nowhere() -> None:
-    assert sorted(PUBLISHED_SEEDS.values()) == ["hq", "oslo"]
+def test_every_example_has_a_published_seed_and_allows_it_nowhere() -> None:
+    assert sorted(PUBLISHED_SEEDS.values()) == sorted(EXAMPLES)
     assert SEED.fingerprint not in PUBLISHED_SEEDS
-    assert not [stack for stack in ("hq", "oslo") if "allowPublishedSeed" in section(stack)]
+    assert not [stack for stack in EXAMPLES if "allowPublishedSeed" in section(stack)]
+
+
+# What is not filled in
+
+
+def test_what_is_not_filled_in_is_told_before_any_other_mistake() -> None:
+    site = edited(section("oslo"), "node", "hypervisor", "host", value="CHANGE-ME its name")
+    edited(site, "node", "cpus", value=0)
+    edited(site, *NETWORK, "dns", value=["10.20.0.1", "CHANGE-ME a name server"])
+    assert told(refusal("oslo", config_of("oslo", site))) == [
+        f"{SITE_FILE}.node.hypervisor.host = CHANGE-ME: fill this in: its name",
+        f"{SITE_FILE}.node.network.dns.1 = CHANGE-ME: fill this in: a name server",
+    ]
+
+
+# Where the site's state is
+
+BACKEND = "s3://havbruk?region=eu-north-1"
+
+
+@pytest.mark.parametrize("asked", [None, BACKEND, f"{BACKEND}/"])
+def test_the_sites_own_backend_is_accepted_and_a_login_that_is_unknown(tmp_path: Path, asked: str | None) -> None:
+    write_registry(tmp_path, edited(entries(), "oslo", "backend", value=BACKEND))
+    text = config_of("oslo")[SITE_KEY]
+    content = StackConfig(site=text, seed=seed_text(), seed_is_secret=True, backend=asked)
+    assert assemble("oslo", content, tmp_path).entry.backend == BACKEND
+
+
+def test_another_backend_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PULUMI_BACKEND_URL", "https://me:secret@elsewhere")
+    message = refusal("oslo", config_of("oslo"), registry=edited(entries(), "oslo", "backend", value=BACKEND))
+    remedy = 'PULUMI_BACKEND_URL names another; in this shell: eval "$(bin/edge env oslo)"'
+    assert told(message) == [f"config/mesh/oslo.yaml: backend = {BACKEND}: {remedy}"]
+    assert "secret" not in message
+
+
+def test_a_site_that_names_no_backend_takes_any(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PULUMI_BACKEND_URL", BACKEND)
+    assert deploy("oslo", section("oslo")).registered
 
 
 # The site among the others

@@ -14,7 +14,7 @@ from config.base import ConfigError
 from config.loader import REGISTRY
 from config.registry import Entry, load_registry
 from tests.recording import config_of, refusal
-from tests.sites import entries, write_registry
+from tests.sites import EXAMPLES, entries, write_registry
 
 
 def key(number: int) -> str:
@@ -56,7 +56,7 @@ def oslo(**changed: Any) -> Any:
 def test_the_committed_registry_is_valid() -> None:
     registry = load_registry(REGISTRY)
     assert (registry.hub, str(registry.network)) == ("hq", "10.100.0.0/24")
-    assert set(registry.entries) == {"hq", "oslo"}
+    assert set(registry.entries) == set(EXAMPLES)
 
 
 @given(st.integers(min_value=0, max_value=2**256 - 1).map(lambda number: number.to_bytes(32, "big")))
@@ -285,3 +285,41 @@ def test_one_overlap_among_200_sites_is_the_one_mistake(drawn: tuple[str, ...], 
             load_registry(Path(folder))
     [mistake] = told.value.mistakes
     assert {Path(mistake.file).stem, mistake.remedy.split(" of ")[1].split(";")[0]} == {f"s{one}", f"s{other}"}
+
+
+@pytest.mark.parametrize("owner", ["team", "@", "@a b", "@a/b/c", "@a/", "@-a", "@a, @b"])
+def test_an_owner_that_is_no_team_is_told(owner: str) -> None:
+    assert mistakes(bergen=site(3, owner=owner)) == [
+        f'config/mesh/bergen.yaml: owner = "{owner}": no team of the forge\'s; write @team or @organisation/team'
+    ]
+    [line] = mistakes(bergen=site(3, approvers=["@havbruk", owner]))
+    assert line.startswith(f'config/mesh/bergen.yaml: approvers.1 = "{owner}": no team ')
+
+
+@pytest.mark.parametrize(
+    "backend",
+    [
+        "file:///srv/states",
+        "s3://havbruk?region=eu-north-1&profile=fjord",
+        "s3://havbruk?endpoint=minio.example.com:9000&s3ForcePathStyle=true",
+        "azblob://states?storage_account=havbruk",
+        "https://api.pulumi.com",
+    ],
+)
+def test_a_backend_is_what_pulumi_login_takes(backend: str) -> None:
+    assert Entry.parse(site(3, backend=backend), file="").backend == backend
+
+
+@pytest.mark.parametrize("backend", ["states", "ftp://states", "s3://", "file://"])
+def test_a_backend_that_is_none_is_told(backend: str) -> None:
+    [line] = mistakes(bergen=site(3, backend=backend))
+    assert line.startswith(f'config/mesh/bergen.yaml: backend = "{backend}": not an address that `pulumi login` takes')
+
+
+@pytest.mark.parametrize(
+    "backend", ["s3://AKIA:hunter2@havbruk", "https://hunter2@states.example.com", "s3://b?sig=hunter2"]
+)
+def test_credentials_in_a_backend_are_refused_and_not_shown(backend: str) -> None:
+    [line] = mistakes(bergen=site(3, backend=backend))
+    assert line.startswith("config/mesh/bergen.yaml: backend: everybody reads this file: credentials come from the ")
+    assert "hunter2" not in line

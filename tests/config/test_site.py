@@ -10,14 +10,14 @@ from pydantic import ValidationError
 
 from config.base import ConfigError
 from config.site import DOCKER_NETWORK, Network, Node, SiteSection
-from tests.sites import STACKS, edited, section, site_section
+from tests.sites import EXAMPLES, edited, section, site_section
 
 
 def parsed(content: Any) -> SiteSection:
     return SiteSection.parse(content, file="Pulumi.oslo.yaml")
 
 
-@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize("stack", EXAMPLES)
 def test_a_committed_section_is_valid(stack: str) -> None:
     site_section(stack)
 

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -96,32 +97,39 @@ def test_a_command_does_its_work_in_a_checkout_without_a_lab(copy: Path, command
 
 
 def test_a_site_of_ones_own_comes_to_its_preview_by_the_readmes_steps(oslo: Stack, copy: Path) -> None:
-    stack_file = yaml.safe_load(oslo.config_file.read_text())
-    section = stack_file["config"][f"{PROJECT}:site"]
-    section["node"]["network"]["address"] = "10.20.0.13/24"
-    # What the lab adds beside its keys and images goes again: this site is no example.
-    del section["allowPublishedSeed"]
-    del section["node"]["hypervisor"]["knownHosts"]
-    del stack_file["encryptionsalt"], stack_file["config"][f"{PROJECT}:seed"]
-    (copy / "Pulumi.bergen.yaml").write_text(yaml.safe_dump(stack_file))
     (copy.parent / "backend").mkdir()
-    backend = {"PULUMI_BACKEND_URL": f"file://{copy.parent}/backend"}
+    (copy.parent / "passphrase").write_text("of this test alone")
+    environment = {
+        "PULUMI_BACKEND_URL": f"file://{copy.parent}/backend",
+        "PULUMI_CONFIG_PASSPHRASE_FILE": str(copy.parent / "passphrase"),
+    }
 
     def typed(command: str) -> "subprocess.CompletedProcess[str]":
         assert command in RUN_BY
-        line = command.replace("<site>", "bergen").replace("<hypervisor>", str(hypervisor.ADDRESS))
-        return oslo.shell(line, folder=copy, environment=backend)
+        line = command.replace("<site>", "alesund").replace("<hypervisor>", str(hypervisor.ADDRESS))
+        return oslo.shell(line.replace("<team>", "@alesund"), folder=copy, environment=environment)
 
-    for command in (
-        "ssh-keyscan <hypervisor> >> config/known_hosts",
-        "pulumi stack init <site>",
-        "openssl rand -base64 32 | pulumi config set --secret seed --stack <site>",
-        "bin/edge key <site> --write",
-    ):
+    for command in ("ssh-keyscan <hypervisor> >> config/known_hosts", "bin/edge new-site <site> --owner <team>"):
         done = typed(command)
         assert done.returncode == 0, done.stderr
-    entry = yaml.safe_load((copy / "config/mesh/bergen.yaml").read_text())
-    assert (entry["owner"], entry["address"]) == ("@fjord-edge/bergen", "10.100.0.3")
+    entry = yaml.safe_load((copy / "config/mesh/alesund.yaml").read_text())
+    assert (entry["owner"], entry["address"]) == ("@alesund", "10.100.0.5")
+    assert "/Pulumi.alesund.yaml @alesund" in " ".join((copy / ".github/CODEOWNERS").read_text().split())
+    refused = typed("pulumi preview --stack <site>")
+    assert refused.returncode != 0
+    assert "CHANGE-ME" in refused.stdout + refused.stderr
+    fill_in(copy / "Pulumi.alesund.yaml", yaml.safe_load(oslo.config_file.read_text()))
+    assert typed("bin/edge env <site>").returncode == 0
     accepted = typed("pulumi preview --stack <site>")
     assert accepted.returncode == 0, accepted.stdout + accepted.stderr
     assert re.search(r"\+ \d+ to create", accepted.stdout)
+
+
+def fill_in(path: Path, like: dict[str, Any]) -> None:
+    """As a person would; a lab's keys and images, and nothing that makes it an example."""
+    content, section = yaml.safe_load(path.read_text()), like["config"][f"{PROJECT}:site"]
+    section["node"]["network"]["address"] = "10.20.0.13/24"
+    del section["allowPublishedSeed"]
+    del section["node"]["hypervisor"]["knownHosts"]
+    content["config"][f"{PROJECT}:site"] = section
+    path.write_text(yaml.safe_dump(content))

@@ -5,6 +5,7 @@ import hmac
 import json
 import subprocess
 import sys
+import time
 from typing import Any
 
 from config import derive
@@ -33,6 +34,7 @@ def test_a_site_that_says_nothing_is_told_and_told_to_be_back(hq: Stack, oslo: S
             on_node(oslo, "docker stop uplink")
             try:
                 raised = told()
+                time.sleep(5)  # it writes down that it was heard
                 on_node(hq, "docker kill watch && docker start watch")
             finally:
                 on_node(oslo, "docker start uplink")

@@ -31,6 +31,22 @@ LIVE: dict[str, Any] = {
     "load": "0.1 0.1 0.1",
     "freeGib": {"/": 5},
 }
+TUNNELS = {
+    "time": 1000,
+    "sessions": [
+        {
+            "peer": "hq",
+            "next": False,
+            "interface": "wg0",
+            "publicKey": "AAAA",
+            "endpoint": "10.20.0.11:51820",
+            "allowedIps": ["10.100.0.0/24"],
+            "latestHandshake": 990,
+            "receivedBytes": 1,
+            "sentBytes": 1,
+        }
+    ],
+}
 CONTAINER = {"Names": "telegraf", "Status": "Up 2 hours (healthy)", "Image": "any"}
 
 
@@ -76,11 +92,12 @@ def test_a_hypervisor_that_does_not_answer_is_told(
 
 def test_a_site_without_a_stack_file_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "atlantis"]) == 1
-    assert capsys.readouterr().err == "edge: Pulumi.atlantis.yaml: there is no such stack file; see Pulumi.oslo.yaml\n"
+    remedy = "there is no such stack file; `edge new-site atlantis` makes one"
+    assert capsys.readouterr().err == f"edge: Pulumi.atlantis.yaml: {remedy}\n"
 
 
 def node_says(world: World, **live: Any) -> None:
-    world.answer("ssh", json.dumps(LIVE | live) + "\n" + json.dumps(CONTAINER) + "\n")
+    world.answer("ssh", "\n".join(map(json.dumps, (LIVE | live, TUNNELS, [], CONTAINER))))
 
 
 def test_status_shows_the_last_facts_and_what_the_node_says_now(

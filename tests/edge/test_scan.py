@@ -9,10 +9,11 @@ import yaml
 
 from edge import scan
 from edge.__main__ import main
+from edge.recorder.recording import Registered, Secret
 from lab.paths import CHECKOUT
-from lab.stacks import PASSPHRASE
+from lab.stacks import passphrase
 from tests.edge.world import World
-from tests.recording import Registered, Secret, committed
+from tests.recording import committed
 from tests.sites import SEED, STACKS, site_section
 
 SALT = yaml.safe_load((CHECKOUT / "Pulumi.oslo.yaml").read_text())["encryptionsalt"]
@@ -82,7 +83,7 @@ def test_without_the_seed_what_looks_like_a_secret_is_found(inputs: dict[str, st
 
 
 def test_a_state_is_read_by_its_passphrase_only() -> None:
-    assert scan.opens(SALT, PASSPHRASE)
+    assert scan.opens(SALT, passphrase("oslo"))
     assert not scan.opens(SALT, "")
 
 

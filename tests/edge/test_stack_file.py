@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from edge.stack_file import append, put
@@ -107,6 +107,7 @@ NAMES = st.sampled_from(["farm", "last", "flow", "empty", "new", "other name"])
 VALUES = st.one_of(st.text(max_size=20), st.integers(), st.booleans(), st.lists(st.text(max_size=5), max_size=3))
 
 
+@example(["last"], "\x85")
 @given(st.lists(NAMES, min_size=1, max_size=4), VALUES)
 def test_a_file_then_says_what_was_put_and_all_that_it_said(path: list[str], value: object) -> None:
     expected: Any = yaml.safe_load(TEXT)

@@ -4,6 +4,19 @@ import json
 from pathlib import Path
 
 OUTPUTS = {"hostKey": "ecdsa-sha2-nistp256 AAAA", "facts": {"kernel": "6.1.0", "qdiscs": {"eth0": "fq"}}}
+LAST = {"kind": "update", "startTime": "2026-11-25T20:26:15.000Z", "result": "succeeded"}
+
+#: The answer to a word of the command line goes before the program's own.
+_PROGRAM = """\
+#!/bin/sh
+printf '%s\\n' "{name} $*" >> {folder}/asked
+cat > {folder}/stdin-{name}
+case "$*" in $(cat {folder}/refuses-{name})*) echo 'error: refused' >&2; exit 1 ;; esac
+key={name}
+for word in "$@"; do [ ! -e "{folder}/answer-{name}:$word" ] || key={name}:$word; done
+cat "{folder}/answer-$key"
+exit $(cat "{folder}/status-$key")
+"""
 
 
 class World:
@@ -13,17 +26,23 @@ class World:
         self.folder = folder
         for name in ("ssh", "pulumi"):
             program = folder / name
-            program.write_text(
-                f"#!/bin/sh\nprintf '%s\\n' \"{name} $*\" >> {folder}/asked\ncat > {folder}/stdin-{name}\n"
-                f"cat {folder}/answer-{name}\nexit $(cat {folder}/status-{name})\n"
-            )
+            program.write_text(_PROGRAM.format(name=name, folder=folder))
+            (folder / f"refuses-{name}").write_text("nothing")
             program.chmod(0o755)
             self.answer(name, "")
         self.answer("pulumi", json.dumps(OUTPUTS))
+        self.answer("pulumi", json.dumps([LAST]), to="history")
+        self.answer("pulumi", json.dumps({"url": f"file://{folder}"}), to="whoami")
 
-    def answer(self, name: str, text: str, status: int = 0) -> None:
-        (self.folder / f"answer-{name}").write_text(text)
-        (self.folder / f"status-{name}").write_text(str(status))
+    def answer(self, name: str, text: str, status: int = 0, *, to: str = "") -> None:
+        """Let a program answer so, always or to a command line with one word in it."""
+        key = f"{name}:{to}" if to else name
+        (self.folder / f"answer-{key}").write_text(text)
+        (self.folder / f"status-{key}").write_text(str(status))
+
+    def refuse(self, name: str, words: str) -> None:
+        """Let a program fail at what begins with these words, whatever it answers to the rest."""
+        (self.folder / f"refuses-{name}").write_text(words.replace(" ", "\\ "))
 
     @property
     def asked(self) -> list[str]:

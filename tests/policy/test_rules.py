@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from edge.recorder.recording import Registered
 from lab.paths import CHECKOUT
 from policy import plan
 from policy.rules import (
@@ -24,7 +25,7 @@ from policy.rules import (
     is_allowed,
     violations,
 )
-from tests.recording import Registered, committed, deploy
+from tests.recording import committed, deploy
 from tests.sites import STACKS, edited, host_section, section
 
 PULLED = "sha256:" + 64 * "0"

@@ -4,6 +4,7 @@
 The broker stops first, so that nothing more is acknowledged; the collector writes what it has; the database is last.
 """
 
+import json
 import sqlite3
 import subprocess
 import sys
@@ -20,10 +21,16 @@ BACKLOG = 5000
 
 
 def main(word: str) -> int:
-    """`check`: the status is 1 and the reason is told when the node should stay up. `stop`: stop the services."""
+    """`check`: the status is 1 and the reason is told when the node should stay up. `stop`: stop the services.
+
+    `raised`: print the topics of the alarms that are raised, as JSON.
+    """
     if word == "stop":
         for service in SERVICES:
             subprocess.run(["docker", "stop", service], stdout=subprocess.DEVNULL, check=False)
+        return 0
+    if word == "raised":
+        print(json.dumps(raised(BROKER) if BROKER.exists() else []))
         return 0
     reasons = reasons_to_stay_up(BROKER) if BROKER.exists() else []
     print("\n".join(reasons), file=sys.stderr, end="")
@@ -33,16 +40,17 @@ def main(word: str) -> int:
 def reasons_to_stay_up(broker: Path) -> list[str]:
     """What the broker's own database tells of alarms and backlog."""
     with sqlite3.connect(f"file:{broker}?mode=ro", uri=True) as database:
-        alarms = [
-            topic
-            for (topic,) in database.execute("SELECT topic FROM retains WHERE topic LIKE 'alerts/%'")
-            if topic.endswith(ABOUT_FISH)
-        ]
         [(waiting,)] = database.execute("SELECT count(*) FROM client_msgs WHERE client_id = 'telegraf'")
-    reasons = [f"the alarm {topic} is raised" for topic in sorted(alarms)]
+    reasons = [f"the alarm {topic} is raised" for topic in raised(broker) if topic.endswith(ABOUT_FISH)]
     if waiting > BACKLOG:
         reasons.append(f"{waiting} messages wait for their reader")
     return reasons
+
+
+def raised(broker: Path) -> list[str]:
+    """The topics of the alarms that are raised: each is a retained message."""
+    with sqlite3.connect(f"file:{broker}?mode=ro", uri=True) as database:
+        return sorted(topic for (topic,) in database.execute("SELECT topic FROM retains WHERE topic LIKE 'alerts/%'"))
 
 
 if __name__ == "__main__":

@@ -14,8 +14,9 @@ import pytest
 
 from components._firewall import Inbound
 from components.existing_host.firewall import LOOK, PROGRAMS, nftables
+from edge.recorder.recording import Registered
 from tests.judges import judge
-from tests.recording import Recording, Registered, deploy
+from tests.recording import Recording, deploy
 from tests.sites import host_section
 
 INBOUND = Inbound(tunnel_ports=[51820], published=[(IPv4Address("10.100.0.1"), 8086)])

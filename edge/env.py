@@ -1,0 +1,37 @@
+"""Print what a shell needs for a site: eval "$(bin/edge env <site>)". Secrets it only tells where to put."""
+
+import argparse
+import shlex
+import sys
+
+import yaml
+
+from config.loader import REGISTRY
+from config.registry import load_registry, shown
+from edge.site import EdgeError, stack_file
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Nothing beside the site."""
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print lines for the shell on standard output, and for its user on standard error."""
+    site = arguments.site
+    provider = (yaml.safe_load(stack_file(site, arguments.config_file).read_text()) or {}).get("secretsprovider")
+    entry = load_registry(REGISTRY).entries.get(site)
+    if entry is None:
+        raise EdgeError(f"config/mesh has no {site}.yaml; `edge key {site}` prints it")
+    if entry.backend:
+        print(f"export PULUMI_BACKEND_URL={shlex.quote(entry.backend)}")
+    else:
+        print(f"edge: {shown(site)} names no backend: the shell's, or the one of pulumi login", file=sys.stderr)
+    print(f"edge: {_secrets(site, provider)}", file=sys.stderr)
+    return 0
+
+
+def _secrets(site: str, provider: str | None) -> str:
+    if provider and provider != "passphrase":
+        return f"the secrets of {site} are decrypted by {provider}, with your own login there"
+    places = "its file in PULUMI_CONFIG_PASSPHRASE_FILE, or itself in PULUMI_CONFIG_PASSPHRASE"
+    return f"the secrets of {site} are decrypted by its passphrase: {places}"

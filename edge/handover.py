@@ -1,0 +1,95 @@
+"""Pass a site to another team, which runs this: its backend, secrets provider and owner; then reseed, in its steps."""
+
+import argparse
+import os
+from pathlib import Path
+
+import yaml
+
+from config import codeowners
+from config.loader import REGISTRY
+from config.registry import load_registry, shown
+from edge import reseed
+from edge import site as command
+from edge.key import without
+from edge.new_site import add_ownership, checked_entry, with_ownership
+from edge.site import EdgeError, Site
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What it understands beside the site."""
+    parser.add_argument("--owner", required=True, help="the team that takes it over: @team or @organisation/team")
+    add_ownership(parser)
+    parser.add_argument(
+        "--passphrase-file", type=Path, help="the new team's passphrase, for --secrets-provider=passphrase"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Hand over and begin to reseed; nothing is deployed. The shell is the former owner's: it decrypts."""
+    site = Site.of(argparse.Namespace(site=arguments.site, config_file=None))
+    passphrase = _passphrase(arguments)
+    reseed.needs(site, present=[reseed.SEED], absent=[reseed.NEXT, reseed.FORMER])
+    registry_file = REGISTRY / f"{site.name}.yaml"
+    former = load_registry(REGISTRY).entries[site.name]
+    entry = checked_entry(site.name, _owned(registry_file.read_text(), arguments))
+    moves = entry.backend is not None and entry.backend != former.backend
+    if moves and entry.backend:
+        _copy_state(site, entry.backend)
+    _pulumi("stack", "change-secrets-provider", arguments.secrets_provider, "--stack", site.name, stdin=passphrase)
+    if passphrase:
+        os.environ.pop("PULUMI_CONFIG_PASSPHRASE", None)
+        os.environ["PULUMI_CONFIG_PASSPHRASE_FILE"] = str(arguments.passphrase_file.resolve())
+    reseed.begin(Site.of(argparse.Namespace(site=arguments.site, config_file=None)))
+    registry_file.write_text(_owned(registry_file.read_text(), arguments))
+    codeowners.write()
+    print(_said(site.name, entry.owner, moved=moves))
+    return 0
+
+
+def _passphrase(arguments: argparse.Namespace) -> str:
+    """The new passphrase, which travels by standard input; empty where none is needed."""
+    file = arguments.passphrase_file
+    if (arguments.secrets_provider == "passphrase") != (file is not None):
+        raise EdgeError("a passphrase needs its file, and nothing else does: --passphrase-file, or --secrets-provider")
+    if file is None:
+        return ""
+    if not file.is_file() or not file.read_text().strip():
+        raise EdgeError(f"{file} holds no passphrase; write it there, for your team's eyes only")
+    return str(file.read_text().strip())
+
+
+def _owned(text: str, arguments: argparse.Namespace) -> str:
+    """The registry file of the new owner; the former one's approvers go."""
+    return with_ownership(without(text, "approvers"), arguments)
+
+
+def _copy_state(site: Site, backend: str) -> None:
+    """From the former backend to the new one, secrets as they are encrypted there; the former copy stays."""
+    state = _pulumi("stack", "export", "--stack", site.name)
+    os.environ["PULUMI_BACKEND_URL"] = backend
+    provider = yaml.safe_load(site.config_file.read_text()).get("secretsprovider", "passphrase")
+    _pulumi("stack", "select", "--create", site.name, "--secrets-provider", provider)
+    _pulumi("stack", "import", "--stack", site.name, stdin=state)
+
+
+def _said(site: str, owner: str, *, moved: bool) -> str:
+    lines = [
+        f"{site} is {owner}'s: Pulumi.{site}.yaml is encrypted by its own secrets provider, and {shown(site)} has its "
+        "name and the keys of the next seed.",
+        "The former team still knows the present seed. Merge, deploy headquarters (pulumi up --stack hq), then: "
+        f"edge reseed {site} --switch",
+    ]
+    if moved:
+        lines.append(
+            f'The state is in the new backend: eval "$(bin/edge env {site})". After the next update remove its copy in '
+            f"the former one: pulumi stack rm --force --preserve-config --stack {site}"
+        )
+    return "\n".join(lines)
+
+
+def _pulumi(*words: str, stdin: str = "") -> str:
+    done = command.run(["pulumi", *words, "--non-interactive"], stdin=stdin)
+    if done.returncode != 0:
+        raise EdgeError(f"pulumi {' '.join(words[:2])}: {done.stderr.strip()}")
+    return done.stdout

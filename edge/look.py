@@ -1,0 +1,121 @@
+"""What is known of a site at one moment: from its stack's state, and from its node."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from components.edge_node.facts import LIVE_FACTS
+from components.iot_stack.containers import RAISED_ALARMS
+from components.wireguard_mesh.conf import SHOW
+from config.registry import Registry
+from config.site import SiteSection
+from edge import mesh
+from edge.site import EdgeError, Site
+from edge.unlock import STALE_SECONDS, folder, locks
+
+_CONTAINERS = "docker ps --all --format '{{json .}}'"
+
+#: A node that takes longer to tell how it does is not well.
+_LIMIT_SECONDS = 60
+
+#: One is made each day; a single one may fail while the line is cut.
+_BACKUP_SECONDS = 2 * 24 * 3600
+
+
+@dataclass
+class Look:
+    """One site; what its node says is empty where it does not answer."""
+
+    facts: dict[str, Any]
+    """Of the last update; none of a machine that is somebody else's."""
+    last_update: str
+    """When the engine last worked on the stack, and how that ended."""
+    answers: bool = False
+    live: dict[str, Any] = field(default_factory=dict)
+    tunnels: list[dict[str, Any]] = field(default_factory=list)
+    """As `edge mesh` shows them."""
+    alarms: list[str] = field(default_factory=list)
+    """Topics of those that are raised."""
+    containers: list[tuple[str, str]] = field(default_factory=list)
+    """Name, and what Docker says of it."""
+    problems: list[str] = field(default_factory=list)
+    """Each with what to do."""
+
+
+def look(site: Site, registry: Registry) -> Look:
+    """Ask the backend and the node.
+
+    Raises:
+        EdgeError: the backend does not answer, or the site was never deployed.
+    """
+    if "hostKey" not in site.outputs:
+        raise EdgeError(f"{site.name} is not deployed; deploy it: pulumi up --stack {site.name}")
+    found = Look(site.outputs.get("facts", {}), _last_update(site))
+    has_node = isinstance(site.stack_section, SiteSection)
+    raises_alarms = has_node and site.section.iot is not None
+    asked = (
+        LIVE_FACTS if has_node else "echo '{}'",
+        SHOW,
+        # A node that has yet to be updated cannot tell.
+        f"{{ {RAISED_ALARMS} || echo '[]'; }}" if raises_alarms else "echo '[]'",
+        _CONTAINERS,
+    )
+    try:
+        answer = site.on_node(" && ".join(asked), limit_seconds=_LIMIT_SECONDS)
+        said = answer.stderr.strip()
+        found.answers = answer.returncode == 0
+    except EdgeError as error:
+        said = str(error)
+    if found.answers:
+        live, tunnels, alarms, *containers = answer.stdout.strip().splitlines()
+        found.live, found.alarms = json.loads(live), json.loads(alarms)
+        found.tunnels = mesh.rows(json.loads(tunnels), registry)
+        found.containers = sorted((row["Names"], row["Status"]) for row in map(json.loads, containers))
+    else:
+        found.problems.append(f"the node does not answer: {said}. Known is the last update; look at it: edge doctor")
+    found.problems += [*_problems(found), *_stale_locks(site)]
+    if site.name != registry.hub:
+        found.problems += [f"no tunnel to {peer}; look at it: edge mesh" for peer in mesh.silent(found.tunnels)]
+    if found.live and has_node and site.section.backup:
+        found.problems += _backup_problems(found.live)
+    return found
+
+
+def _last_update(site: Site) -> str:
+    last = site.last_operation
+    return f"{last['startTime'][:16].replace('T', ' ')} UTC, {last['kind']} {last['result']}" if last else "never"
+
+
+def _problems(found: Look) -> Iterator[str]:
+    for name, state in found.containers:
+        if not state.startswith("Up") or "unhealthy" in state:
+            yield f"{name} is {state}; look at its log: docker logs {name}"
+    if not found.live:
+        return
+    for unit in found.live["failedUnits"]:
+        yield f"{unit} has failed; look at its log: journalctl --unit {unit}"
+    if found.live["rebootRequired"]:
+        yield "upgrades wait for a reboot, which the node put off; look why: journalctl --unit fjord-edge-upgrades"
+    for each in found.live["mended"]:
+        when = datetime.fromtimestamp(each["time"], UTC)
+        yield f"{when:%Y-%m-%d %H:%M} UTC: {each['what']}; look at the disk: journalctl --dmesg --priority err"
+    if not found.live["clockSynchronized"]:
+        yield "the clock is not synchronised; see that a time server of node.timeServers answers"
+
+
+def _stale_locks(site: Site) -> Iterator[str]:
+    backend = folder()
+    for lock in locks(site.name, backend) if backend else ():
+        if lock.age_seconds > STALE_SECONDS:
+            yield f"the stack is locked by {lock}; look whether it still runs: edge unlock {site.name}"
+
+
+def _backup_problems(live: dict[str, Any]) -> Iterator[str]:
+    last = live["lastBackup"]
+    remedy = "start one and see what it says: edge backup"
+    if last is None and live["uptimeSeconds"] > _BACKUP_SECONDS:
+        yield f"there is no backup yet; {remedy}"
+    elif last and last["ageSeconds"] > _BACKUP_SECONDS:
+        yield f"the last backup is {last['ageSeconds'] // 3600} hours old; {remedy}"

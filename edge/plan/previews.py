@@ -1,0 +1,107 @@
+"""The engine's own previews, which take their sites' places in a plan's table."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from edge.plan.steps import Operation, Step
+from edge.plan.verdict import Recorded, SitePlan, Verdict, judge
+from edge.recorder.recording import Registered, reference
+from edge.site import EdgeError
+
+#: The engine's words for what a step is about; the others change nothing, or are parts of a replacement.
+_OPERATIONS: Mapping[str, Operation] = {
+    "create": "create",
+    "update": "update",
+    "replace": "replace",
+    "delete": "delete",
+}
+
+_STACK = "pulumi:pulumi:Stack"
+
+
+def judged(site: str, digest: Mapping[str, Any]) -> dict[str, Any]:
+    """What a digest of `pulumi preview --json` does to a site, without any value of it."""
+    steps = [_step(each) for each in digest["steps"] if each["op"] in _OPERATIONS]
+    is_new = any(step.operation == "create" and step.resource.type == _STACK for step in steps)
+    own = [step for step in steps if step.resource.custom]
+    after = Recorded(resources=[step.after for step in own if step.after])
+    plan = judge(site, own, None if is_new else Recorded(), after)
+    return {"site": site, "answers": True, "verdicts": plan.verdicts, "what": plan.what, "fails": plan.fails}
+
+
+def silent(site: str, last_contact: str) -> dict[str, Any]:
+    """The same of a site that does not answer; its last contact is the time of its last update."""
+    return {"site": site, "answers": False, "lastContact": last_contact}
+
+
+def read(folder: Path) -> dict[str, Mapping[str, Any]]:
+    """What `edge preview` said, by site: one file each.
+
+    Raises:
+        EdgeError: there is no such folder, or a file in it is nothing that `edge preview` prints.
+    """
+    if not folder.is_dir():
+        raise EdgeError(f"{folder} is no folder; put what `edge preview <site>` prints into it, a file for each site")
+    found = {}
+    for path in sorted(folder.glob("*.json")):
+        try:
+            preview = json.loads(path.read_text())
+            found[preview["site"]] = preview
+        except (ValueError, TypeError, KeyError):
+            raise EdgeError(f"{path} is no preview; write it anew: bin/edge preview <site> > {path}") from None
+    return found
+
+
+def fold(plans: Sequence[SitePlan], previews: Mapping[str, Mapping[str, Any]]) -> list[SitePlan]:
+    """Let previews take the places of the plans of their sites; what fails by its plan goes on failing."""
+    return [_folded(plan, previews[plan.site]) if plan.site in previews else plan for plan in plans]
+
+
+def _folded(plan: SitePlan, preview: Mapping[str, Any]) -> SitePlan:
+    if not preview["answers"]:
+        last = preview["lastContact"]
+        return replace(plan, source=f"plan; no answer, last contact {last}" if last else "plan; no answer yet")
+    return replace(
+        plan,
+        verdicts=[Verdict(each) for each in preview["verdicts"]],
+        what=preview["what"],
+        fails=plan.fails or preview["fails"],
+        source="preview",
+    )
+
+
+def _step(told: Mapping[str, Any]) -> Step:
+    old, new = (_registered(told[key]) if told.get(key) else None for key in ("oldState", "newState"))
+    changed = told.get("diffReasons") or ()
+    return Step(
+        operation=_OPERATIONS[told["op"]],
+        before=None if told["op"] == "create" else old,
+        after=None if told["op"] == "delete" else new,
+        changed=tuple(sorted(changed)),
+        because=tuple(sorted(told.get("replaceReasons") or ())),
+    )
+
+
+def _registered(state: Mapping[str, Any]) -> Registered:
+    """A resource of the state, as far as a verdict asks for it."""
+    return Registered(
+        type=state["type"],
+        name=reference(state["urn"]).rpartition("::")[2],
+        inputs=state.get("inputs", {}),
+        parent=reference(state.get("parent", "")),
+        custom=state["custom"],
+        protect=state.get("protect", False),
+        provider="",
+        dependencies=frozenset(),
+        property_dependencies={},
+        deleted_with="",
+        replace_with=(),
+        delete_before_replace=None,
+        ignore_changes=(),
+        replace_on_changes=(),
+        additional_secret_outputs=(),
+        aliases=(),
+    )

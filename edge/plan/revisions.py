@@ -1,0 +1,116 @@
+"""The two revisions that a plan compares: what git says of them, and which sites a change can touch."""
+
+import io
+import subprocess
+import tarfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import yaml
+
+from config.loader import PROJECT
+from edge.site import EdgeError
+
+#: What no site is made of.
+_INERT_FOLDERS = {".ci", ".github", "docs", "edge", "lab", "policy", "tests"}
+_INERT_FILES = {".gitignore", "CODEOWNERS", "Makefile"}
+
+
+@dataclass(frozen=True)
+class Revision:
+    """A checkout, read as text: what is wrong in it must not end a plan."""
+
+    folder: Path
+
+    @property
+    def sites(self) -> set[str]:
+        """Those that have a stack file."""
+        return {path.name.split(".")[1] for path in self.folder.glob("Pulumi.*.yaml")}
+
+    @cached_property
+    def registry(self) -> Mapping[str, Mapping[str, Any]]:
+        """The registry's files by site; what cannot be read is empty."""
+        return {path.stem: _read(path) for path in sorted(self.folder.glob("config/mesh/*.yaml"))}
+
+    @property
+    def hubs(self) -> set[str]:
+        """Headquarters."""
+        return {name for name, entry in self.registry.items() if entry.get("role") == "hub"}
+
+    def owner(self, site: str) -> str | None:
+        """The team that owns a site."""
+        owner = self.registry.get(site, {}).get("owner")
+        return owner if isinstance(owner, str) else None
+
+    def encrypted_seed(self, site: str) -> dict[str, Any]:
+        """The seed as its stack file has it, and the lines outside `config`, which say by what it is encrypted."""
+        content = _read(self.folder / f"Pulumi.{site}.yaml")
+        seed = content.get("config", {}).get(f"{PROJECT}:seed")
+        return {"seed": seed} | {key: value for key, value in content.items() if key != "config"}
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    try:
+        content = yaml.load(path.read_text(), Loader=yaml.CSafeLoader)
+    except (OSError, yaml.YAMLError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def touched(paths: Iterable[str], before: Revision, after: Revision) -> set[str]:
+    """The sites that a change of these files can touch.
+
+    Its own stack file touches a site; its registry file touches its peers too, and all where it says of networks or
+    headquarters, which every site is checked against. Whatever else a site may be made of touches all.
+    """
+    everything = before.sites | after.sites
+    found: set[str] = set()
+    for path in map(PurePosixPath, paths):
+        if path.match("config/mesh/*.yaml"):
+            if path.stem in before.hubs | after.hubs or _networks(before, path.stem) != _networks(after, path.stem):
+                return everything
+            found |= {path.stem} | before.hubs | after.hubs
+        elif path.match("Pulumi.*.yaml") and len(path.parts) == 1:
+            found.add(path.name.split(".")[1])
+        elif not (path.parts[0] in _INERT_FOLDERS or path.name in _INERT_FILES or path.suffix == ".md"):
+            return everything
+    return found & everything
+
+
+def _networks(revision: Revision, site: str) -> object:
+    return revision.registry.get(site, {}).get("networks")
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A git repository."""
+
+    folder: Path
+
+    def common(self, base: str) -> str:
+        """The commit from which the checkout and `base` went apart: what others merged since is no part of a change."""
+        try:
+            return self._git("merge-base", base, "HEAD").decode().strip()
+        except EdgeError as error:
+            raise EdgeError(f"{error}; in a shallow clone: git fetch --unshallow origin") from None
+
+    def changed(self, commit: str) -> list[str]:
+        """The files in which the working tree is not as in the commit, those that git does not know yet among them."""
+        known = self._git("diff", "--name-only", "--no-renames", "-z", commit, "--")
+        new = self._git("ls-files", "--others", "--exclude-standard", "-z")
+        return sorted({path for path in (known + new).decode().split("\0") if path})
+
+    def extract(self, commit: str, folder: Path) -> Revision:
+        """Put a commit's files into a folder."""
+        with tarfile.open(fileobj=io.BytesIO(self._git("archive", "--format=tar", commit))) as tar:
+            tar.extractall(folder, filter="data")
+        return Revision(folder)
+
+    def _git(self, *words: str) -> bytes:
+        done = subprocess.run(["git", *words], cwd=self.folder, capture_output=True, check=False)
+        if done.returncode != 0:
+            raise EdgeError(f"git {words[0]}: {done.stderr.decode().strip()}")
+        return done.stdout

@@ -1,0 +1,150 @@
+"""What a change does to a site, in the words of those who must agree to it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from edge.plan.rules import CONTAINER, DOMAIN, POOL, VOLUME
+from edge.plan.steps import Step
+from edge.recorder.recording import Registered
+
+#: So many resources are named; the site's details have them all.
+_NAMED = 6
+
+
+class Verdict(StrEnum):
+    """From the worst to the best."""
+
+    DATA_LOST = "DATA LOST"
+    REFUSED = "refused"
+    KEYS = "all keys may change"
+    REPLACED = "node replaced, data kept"
+    REMOVED = "removed"
+    NEW = "new"
+    UNKNOWN = "anything may change"
+    RESTART = "containers restart"
+    IN_PLACE = "in place"
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """What one revision says of a site: its resources, or why the program refuses it."""
+
+    resources: Sequence[Registered] = ()
+    refused: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SitePlan:
+    """What happens to one site."""
+
+    site: str
+    owners: Sequence[str] = ()
+    """Those who must agree: one, or two where the site changes hands."""
+    verdicts: Sequence[Verdict]
+    """All that are true, the worst first."""
+    what: Sequence[str]
+    """What changes, in a line each."""
+    steps: Sequence[Step] = ()
+    resources: Sequence[Registered] = field(default=(), repr=False)
+    """As they will be, for the policies."""
+    fails: bool = False
+    """Whether it must not be merged as it is."""
+    source: str = "plan"
+    """Where the verdict is from; more than that is shown where it is no plan, or should have been a preview."""
+
+
+def judge(
+    site: str,
+    steps: Sequence[Step],
+    before: Recorded | None,
+    after: Recorded | None,
+    *,
+    owners: Sequence[str] = (),
+    other_seed: bool = False,
+) -> SitePlan:
+    """Say what happens to a site.
+
+    Args:
+        site: its name.
+        steps: what the engine would do; none where a revision lacks the site, or refuses it.
+        before: what is now; None of a new site.
+        after: what would be; None of one that goes.
+        owners: those who must agree.
+        other_seed: whether the encrypted seed is another one, or is encrypted otherwise.
+    """
+    found: dict[Verdict, str] = {}
+    if after is None:
+        found[Verdict.REMOVED] = (
+            "nothing of it is deleted by that: it runs on until `edge destroy`, its data stays until "
+            "`edge delete-data`; do both before its files go"
+        )
+    elif after.refused:
+        found[Verdict.REFUSED] = _on_one_line(after.refused)
+        if before and before.refused:
+            found[Verdict.REFUSED] = f"as before: {found[Verdict.REFUSED]}"
+    elif before is None:
+        found[Verdict.NEW] = f"{sum(each.custom for each in after.resources)} resources"
+    elif before.refused:
+        found[Verdict.UNKNOWN] = f"what it is compared with was refused: {_on_one_line(before.refused)}"
+    else:
+        found |= _verdicts(steps)
+    if other_seed:
+        found[Verdict.KEYS] = "the encrypted seed is another, or encrypted anew; only its team can tell which"
+        found.pop(Verdict.NOTHING, None)
+    return SitePlan(
+        site=site,
+        owners=owners,
+        verdicts=sorted(found, key=list(Verdict).index),
+        what=[found[verdict] for verdict in sorted(found, key=list(Verdict).index) if found[verdict]],
+        steps=steps,
+        resources=after.resources if after else (),
+        fails=Verdict.DATA_LOST in found or (Verdict.REFUSED in found and not (before and before.refused)),
+    )
+
+
+def _verdicts(steps: Sequence[Step]) -> dict[Verdict, str]:
+    if not steps:
+        return {Verdict.NOTHING: ""}
+    lost = [step for step in steps if step.operation in {"replace", "delete"} and holds_data(step)]
+    node = [step for step in steps if step.resource.type == DOMAIN and step.operation != "update"]
+    found = {}
+    if lost:
+        names = _names(lost)
+        found[Verdict.DATA_LOST] = f"{names}: made anew or deleted. The engine refuses that while they are protected"
+    if node:
+        reasons = sorted({reason for step in node for reason in step.because})
+        found[Verdict.REPLACED] = f"because of {', '.join(reasons)}" if reasons else ""
+    containers = [step for step in steps if step.resource.type == CONTAINER and step.operation != "update"]
+    if containers and not node:
+        found[Verdict.RESTART] = "; ".join(_restarts(containers))
+    rest = [step for step in steps if step.operation == "update"]
+    if rest and not node:
+        found[Verdict.IN_PLACE] = _names(rest)
+    if not found:
+        found[Verdict.IN_PLACE] = _names(steps)
+    return found
+
+
+def _restarts(steps: Sequence[Step]) -> Iterator[str]:
+    for operation, word in (("replace", ""), ("create", "new: "), ("delete", "gone: ")):
+        if those := [step for step in steps if step.operation == operation]:
+            yield word + _names(those)
+
+
+def holds_data(step: Step) -> bool:
+    """Whether its resource keeps what a site cannot make again: what is protected, a pool, a disk that began empty."""
+    resource = step.before or step.resource
+    is_empty_disk = resource.type == VOLUME and not resource.inputs.keys() & {"source", "baseVolumeId"}
+    return resource.protect or resource.type == POOL or is_empty_disk
+
+
+def _names(steps: Sequence[Step]) -> str:
+    names = [step.resource.name for step in steps]
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
+def _on_one_line(text: str) -> str:
+    return "; ".join(line for line in text.splitlines() if line).replace(":; ", ": ")

@@ -1,0 +1,79 @@
+"""Say as JSON what the engine would do to a site, for `edge plan --previews`; a site that is cut off is no failure."""
+
+import argparse
+import json
+import sys
+from typing import Any
+
+from config.site import HostSection
+from edge import site as command
+from edge.plan.previews import judged, silent
+from edge.site import EdgeError, Site
+
+#: What ssh ends with where it reached nobody; else it is what the other end said.
+_NOT_REACHED = 255
+
+
+def add_arguments(_parser: argparse.ArgumentParser) -> None:
+    """What it understands beside the site."""
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print it: verdicts and names, never a value."""
+    print(json.dumps(preview(Site.of(arguments)), indent=2))
+    return 0
+
+
+def preview(site: Site) -> dict[str, Any]:
+    """Have the engine preview a site that answers.
+
+    Returns:
+        What `edge.plan.previews` folds into a plan.
+
+    Raises:
+        EdgeError: the preview fails although the site answers.
+    """
+    try:
+        last = site.last_operation
+    except EdgeError as error:
+        _warn(site, str(error))
+        return silent(site.name, "")
+    contact = last["startTime"] if last else ""
+    if not _answers(site):
+        return silent(site.name, contact)
+    try:
+        return judged(site.name, _digest(site))
+    except EdgeError as error:
+        if _answers(site) and _node_answers(site):
+            raise
+        _warn(site, str(error))
+        return silent(site.name, contact)
+
+
+def _digest(site: Site) -> dict[str, Any]:
+    words = ["pulumi", "preview", "--json", "--non-interactive", "--stack", site.name]
+    done = command.run([*words, "--config-file", str(site.config_file)])
+    try:
+        digest: dict[str, Any] = json.loads(done.stdout)
+    except ValueError:
+        raise EdgeError(f"pulumi preview of {site.name}: {done.stderr.strip()}") from None
+    if done.returncode != 0:
+        said = [each["message"].strip() for each in digest.get("diagnostics", ()) if each["severity"] == "error"]
+        raise EdgeError(f"pulumi preview of {site.name}: {'; '.join(said) or done.stderr.strip()}")
+    return digest
+
+
+def _answers(site: Site) -> bool:
+    """Whether the machine answers that the providers dial first: the hypervisor, or the host that was there already."""
+    done = site.on_node("true") if isinstance(site.stack_section, HostSection) else site.on_hypervisor("true")
+    if done.returncode == _NOT_REACHED:
+        _warn(site, done.stderr.strip())
+    return done.returncode != _NOT_REACHED
+
+
+def _node_answers(site: Site) -> bool:
+    return isinstance(site.stack_section, HostSection) or site.node_answers()
+
+
+def _warn(site: Site, why: str) -> None:
+    print(f"edge: {site.name} does not answer: {why}", file=sys.stderr)

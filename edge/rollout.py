@@ -1,0 +1,95 @@
+"""Deploy a change to all sites that it touches, ring by ring; stop where one is not well afterwards."""
+
+import argparse
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from config.base import ConfigError
+from config.loader import REGISTRY
+from config.registry import Registry, load_registry
+from edge import site as command
+from edge.look import look
+from edge.order import Step, since
+from edge.site import EdgeError, Site
+
+#: An update keeps a core busy for seconds and then waits.
+_AT_ONCE = 4
+
+#: A clock is synchronised, and a tunnel dialled anew, some minutes after a boot.
+_SETTLE_SECONDS = 300
+_POLL_SECONDS = 10
+
+#: Of a failed update's output, where it says why.
+_LAST_LINES = 20
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What it understands."""
+    parser.add_argument("--base", required=True, metavar="REVISION", help="what is deployed: a commit, branch or tag")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Deploy step by step; the status is 1 when one failed, and nothing of a later step was begun then.
+
+    It needs no memory: run again, what is deployed already changes nothing.
+    """
+    registry = load_registry(REGISTRY)
+    found = since(arguments.base)
+    for number, step in enumerate(found, 1):
+        _say(f"step {number} of {len(found)}, {step.name}: {', '.join(step.sites)}")
+        failed = {} if arguments.dry_run else _deployed(step, arguments, registry)
+        for site, why in failed.items():
+            _say(f"{site} FAILED: {why}")
+        if failed:
+            later = [site for step in found[number:] for site in step.sites]
+            raise EdgeError(
+                f"stopped at {', '.join(failed)}; not begun: {', '.join(later) or 'none'}. Mend what failed and run "
+                "this again, or revert the change and roll that out; a site that is cut off holds nobody up in a later "
+                "`ring` of its registry file"
+            )
+    _say("nothing was done: --dry-run" if arguments.dry_run else "all is deployed and well")
+    return 0
+
+
+def _deployed(step: Step, arguments: argparse.Namespace, registry: Registry) -> dict[str, str]:
+    """Deploy a step's sites side by side; why each failed that did."""
+
+    def deploy(name: str) -> str:
+        try:
+            return _update(Site.named(name, arguments)) or _unwell(name, arguments, registry)
+        except (ConfigError, EdgeError) as error:
+            return str(error)
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        results = dict(zip(step.sites, pool.map(deploy, step.sites), strict=True))
+    return {site: why for site, why in results.items() if why}
+
+
+def _update(site: Site) -> str:
+    _say(f"{site.name}: pulumi up")
+    words = ["pulumi", "up", "--yes", "--skip-preview", "--non-interactive", "--suppress-progress"]
+    begun = time.monotonic()
+    done = command.run(
+        [*words, "--stack", site.name, "--config-file", str(site.config_file)],
+        limit_seconds=None,
+    )
+    if done.returncode != 0:
+        return "\n".join(["pulumi up failed", *(done.stdout + done.stderr).strip().splitlines()[-_LAST_LINES:]])
+    _say(f"{site.name}: deployed in {time.monotonic() - begun:.0f} s")
+    return ""
+
+
+def _unwell(name: str, arguments: argparse.Namespace, registry: Registry) -> str:
+    """What is still not well when a site has had time to settle."""
+    deadline = time.monotonic() + _SETTLE_SECONDS
+    while problems := look(Site.named(name, arguments), registry).problems:
+        if time.monotonic() > deadline:
+            return "; ".join(problems)
+        time.sleep(_POLL_SECONDS)
+    _say(f"{name}: well")
+    return ""
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)

@@ -1,0 +1,125 @@
+"""The engine's previews in the plan's table."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge.plan.previews import fold, judged, read, silent
+from edge.plan.verdict import SitePlan, Verdict
+from edge.site import EdgeError
+
+VOLUME, DOMAIN = "libvirt:index/volume:Volume", "libvirt:index/domain:Domain"
+CONTAINER, COMMAND = "docker:index/container:Container", "command:remote:Command"
+PLAN = SitePlan(site="oslo", verdicts=[Verdict.IN_PLACE], what=["oslo-telegraf-files"])
+VALUE = "a value of the state"
+
+
+def told(operation: str, type_: str, name: str, **more: Any) -> dict[str, Any]:
+    """A step of `pulumi preview --json`, as Pulumi 3.259 prints it."""
+    kind = "" if type_.startswith("pulumi:pulumi:") else "fjord-edge:index:IoTStack$"
+    urn = f"urn:pulumi:oslo::fjord-edge::{kind}{type_}::{name}"
+    state = {"urn": urn, "custom": not type_.startswith("pulumi:pulumi:"), "type": type_, "inputs": {"name": VALUE}}
+    states = {"oldState": {**state, **more.pop("state", {})}, "newState": state}
+    states.pop({"create": "oldState", "delete": "newState"}.get(operation, ""), None)
+    return {"op": operation, "urn": urn, **states, "detailedDiff": None, **more}
+
+
+def digest(*steps: dict[str, Any]) -> dict[str, Any]:
+    return {"steps": [told("same", "pulumi:pulumi:Stack", "fjord-edge-oslo"), *steps], "changeSummary": {}}
+
+
+def test_a_preview_without_a_change_is_nothing() -> None:
+    assert judged("oslo", digest()) == {
+        "site": "oslo",
+        "answers": True,
+        "verdicts": ["nothing"],
+        "what": [],
+        "fails": False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("steps", "verdicts", "what"),
+    [
+        (
+            [
+                told("replace", CONTAINER, "oslo-telegraf", replaceReasons=["labels"], diffReasons=["labels"]),
+                told("update", COMMAND, "oslo-telegraf-files", diffReasons=["stdin"]),
+            ],
+            ["containers restart", "in place"],
+            ["oslo-telegraf", "oslo-telegraf-files"],
+        ),
+        (
+            [
+                told("replace", DOMAIN, "oslo", replaceReasons=["vcpu", "memory"]),
+                told("replace", CONTAINER, "oslo-telegraf"),
+            ],
+            ["node replaced, data kept"],
+            ["because of memory, vcpu"],
+        ),
+        (
+            [told("delete", VOLUME, "oslo-data")],
+            ["DATA LOST"],
+            ["oslo-data: made anew or deleted. The engine refuses that while they are protected"],
+        ),
+        (
+            [told("replace", VOLUME, "oslo-root", state={"inputs": {"baseVolumeId": "x"}})],
+            ["in place"],
+            ["oslo-root"],
+        ),
+    ],
+)
+def test_a_preview_is_judged_as_a_plan_is(steps: list[dict[str, Any]], verdicts: list[str], what: list[str]) -> None:
+    found = judged("oslo", digest(*steps))
+    assert (found["verdicts"], found["what"]) == (verdicts, what)
+    assert found["fails"] == ("DATA LOST" in verdicts)
+    assert VALUE not in json.dumps(found)
+
+
+def test_a_site_without_a_stack_so_far_is_new() -> None:
+    steps = [told("create", "pulumi:pulumi:Stack", "fjord-edge-oslo"), told("create", DOMAIN, "oslo")]
+    found = judged("oslo", {"steps": steps})
+    assert (found["verdicts"], found["what"]) == (["new"], ["1 resources"])
+
+
+def test_a_preview_takes_the_place_of_its_sites_verdict_and_of_no_other() -> None:
+    other = SitePlan(site="bergen", verdicts=[Verdict.NOTHING], what=[])
+    preview = judged("oslo", digest(told("replace", CONTAINER, "oslo-telegraf")))
+    bergen, oslo = fold([other, PLAN], {"oslo": json.loads(json.dumps(preview)), "atlantis": preview})
+    assert bergen == other
+    assert (oslo.verdicts, oslo.what, oslo.source) == ([Verdict.RESTART], ["oslo-telegraf"], "preview")
+
+
+def test_a_site_that_is_cut_off_keeps_its_plan_and_says_since_when() -> None:
+    [oslo] = fold([PLAN], {"oslo": silent("oslo", "2026-11-25T20:26:15.000Z")})
+    assert (oslo.verdicts, oslo.fails) == (PLAN.verdicts, False)
+    assert oslo.source == "plan; no answer, last contact 2026-11-25T20:26:15.000Z"
+    [never] = fold([PLAN], {"oslo": silent("oslo", "")})
+    assert never.source == "plan; no answer yet"
+
+
+def test_what_fails_by_its_plan_fails_with_a_preview_too_and_the_other_way_round() -> None:
+    failing = SitePlan(site="oslo", verdicts=[Verdict.DATA_LOST], what=[], fails=True)
+    nothing, lost = (judged("oslo", digest(*steps)) for steps in ([], [told("delete", VOLUME, "oslo-data")]))
+    assert fold([failing], {"oslo": nothing})[0].fails
+    assert fold([PLAN], {"oslo": lost})[0].fails
+
+
+def test_previews_are_read_from_a_folder(tmp_path: Path) -> None:
+    preview = silent("oslo", "")
+    (tmp_path / "any.json").write_text(json.dumps(preview))
+    assert read(tmp_path) == {"oslo": preview}
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"steps": []}'])
+def test_a_file_that_is_no_preview_is_told_with_a_remedy(tmp_path: Path, text: str) -> None:
+    (tmp_path / "oslo.json").write_text(text)
+    with pytest.raises(EdgeError, match=r"oslo\.json is no preview; write it anew: bin/edge preview <site> >"):
+        read(tmp_path)
+
+
+def test_a_folder_that_is_not_there_is_told_with_a_remedy(tmp_path: Path) -> None:
+    with pytest.raises(EdgeError, match="is no folder; put what `edge preview <site>` prints into it"):
+        read(tmp_path / "previews")

@@ -1,0 +1,119 @@
+"""Which sites a change can touch, and what git says of it."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from edge.plan.revisions import Repository, Revision, touched
+from edge.site import EdgeError
+
+SITES = ("bergen", "hq", "oslo")
+
+
+def write(folder: Path, **files: object) -> Revision:
+    for site in SITES:
+        (folder / f"Pulumi.{site}.yaml").write_text(yaml.safe_dump({"config": {}}))
+        path = folder / "config" / "mesh" / f"{site}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        entry = {"role": "hub" if site == "hq" else "site", "owner": f"@fjord-edge/{site}"}
+        path.write_text(yaml.safe_dump(files.get(site, entry)))
+    return Revision(folder)
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("Pulumi.oslo.yaml", {"oslo"}),
+        ("Pulumi.atlantis.yaml", set()),
+        ("config/mesh/oslo.yaml", {"hq", "oslo"}),
+        ("config/mesh/hq.yaml", set(SITES)),
+        ("config/site.py", set(SITES)),
+        ("config/known_hosts", set(SITES)),
+        ("components/iot_stack/component.py", set(SITES)),
+        ("__main__.py", set(SITES)),
+        ("requirements.txt", set(SITES)),
+        ("something/new", set(SITES)),
+        ("tests/sites.py", set()),
+        ("edge/plan/steps.py", set()),
+        ("policy/__main__.py", set()),
+        ("docs/adr/0001.md", set()),
+        ("README.md", set()),
+        ("CODEOWNERS", set()),
+    ],
+)
+def test_a_file_touches_what_is_made_of_it(tmp_path: Path, path: str, expected: set[str]) -> None:
+    revision = write(tmp_path)
+    assert touched([path], revision, revision) == expected
+
+
+def test_a_sites_networks_touch_all_since_they_may_overlap(tmp_path: Path) -> None:
+    for name in ("before", "after"):
+        (tmp_path / name).mkdir()
+    before = write(tmp_path / "before")
+    after = write(tmp_path / "after", oslo={"role": "site", "networks": ["10.9.0.0/24"]})
+    assert touched(["config/mesh/oslo.yaml"], before, after) == set(SITES)
+
+
+def test_no_file_touches_no_site(tmp_path: Path) -> None:
+    revision = write(tmp_path)
+    assert touched([], revision, revision) == set()
+
+
+def test_a_file_that_is_no_yaml_ends_no_plan(tmp_path: Path) -> None:
+    revision = write(tmp_path)
+    (tmp_path / "config" / "mesh" / "oslo.yaml").write_text("a: [")
+    (tmp_path / "Pulumi.oslo.yaml").write_text("- a list")
+    assert revision.owner("oslo") is None
+    assert revision.encrypted_seed("oslo") == {"seed": None}
+
+
+def git(folder: Path, *words: str) -> str:
+    identity = ["-c", "user.name=any", "-c", "user.email=any@example.com"]
+    done = subprocess.run(["git", *identity, *words], cwd=folder, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def commit(folder: Path, name: str, text: str) -> str:
+    (folder / name).write_text(text)
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message", name)
+    return git(folder, "rev-parse", "HEAD")
+
+
+def test_what_others_merged_meanwhile_is_no_part_of_a_change(tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet", "--initial-branch=main")
+    first = commit(tmp_path, "first", "1")
+    git(tmp_path, "checkout", "--quiet", "-b", "change")
+    commit(tmp_path, "mine", "2")
+    git(tmp_path, "checkout", "--quiet", "main")
+    commit(tmp_path, "theirs", "3")
+    git(tmp_path, "checkout", "--quiet", "change")
+    repository = Repository(tmp_path)
+    assert repository.common("main") == first
+    assert repository.changed(first) == ["mine"]
+
+
+def test_what_is_not_committed_yet_is_part_of_a_change(tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet")
+    first = commit(tmp_path, "first", "1")
+    (tmp_path / "first").write_text("2")
+    (tmp_path / "nøw").write_text("3")
+    assert Repository(tmp_path).changed(first) == ["first", "nøw"]
+
+
+def test_a_base_that_git_does_not_know_is_told_with_a_remedy(tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet")
+    commit(tmp_path, "first", "1")
+    with pytest.raises(EdgeError, match=r"git merge-base: .*origin/main.*; in a shallow clone: git fetch"):
+        Repository(tmp_path).common("origin/main")
+
+
+def test_a_commit_is_extracted_as_it_was(tmp_path: Path) -> None:
+    folder, elsewhere = tmp_path / "repository", tmp_path / "elsewhere"
+    folder.mkdir()
+    git(folder, "init", "--quiet")
+    first = commit(folder, "file", "1")
+    commit(folder, "file", "2")
+    assert (Repository(folder).extract(first, elsewhere).folder / "file").read_text() == "1"

@@ -1,0 +1,137 @@
+"""What a change of a committed stack is called."""
+
+from functools import cache
+from typing import Any
+
+import pytest
+
+from edge.plan.difference import difference
+from edge.plan.steps import Step, steps
+from edge.plan.verdict import Recorded, SitePlan, Verdict, judge
+from edge.recorder.recording import Registered
+from tests.edge.plan.changes import Edit, committed, made, verdict
+from tests.sites import edited
+
+OTHER_DIGEST = "registry.example.com/telegraf@sha256:" + 64 * "1"
+NEW_SENSOR = {"id": "pen1-salt", "pen": "pen-1", "quantities": ["oxygen"]}
+
+
+def set_to(*keys: str | int, value: Any) -> Edit:
+    return lambda content: edited(content, *keys, value=value)
+
+
+EDITS: dict[str, tuple[Edit, list[Verdict]]] = {
+    "nothing": (lambda _: None, [Verdict.NOTHING]),
+    "a sysctl": (set_to("node", "sysctls", value={"vm.swappiness": "10"}), [Verdict.IN_PLACE]),
+    "who may log in": (lambda site: site["node"]["authorizedKeys"].append("ssh-ed25519 AAAA b"), [Verdict.IN_PLACE]),
+    "a bigger data disk": (set_to("node", "dataDiskGib", value=16), [Verdict.IN_PLACE]),
+    "a sensor": (lambda site: site["iot"]["sensors"].append(NEW_SENSOR), [Verdict.RESTART, Verdict.IN_PLACE]),
+    "a service's image": (
+        set_to("iot", "images", "telegraf", value=OTHER_DIGEST),
+        [Verdict.RESTART, Verdict.IN_PLACE],
+    ),
+    "memory": (set_to("node", "memoryMib", value=4096), [Verdict.REPLACED]),
+    "cpus": (set_to("node", "cpus", value=3), [Verdict.REPLACED]),
+    "root disk": (set_to("node", "rootDiskGib", value=16), [Verdict.REPLACED]),
+    "generation": (set_to("node", "generation", value=2), [Verdict.REPLACED]),
+    "node image": (set_to("node", "image", "sha256", value=64 * "1"), [Verdict.REPLACED]),
+    "a bridge": (set_to("node", "network", "bridge", value="br1"), [Verdict.REPLACED]),
+    "the pool's place": (
+        set_to("node", "hypervisor", "pool", value="/srv/other"),
+        [Verdict.DATA_LOST, Verdict.REPLACED],
+    ),
+}
+
+
+@cache
+def plan_of(name: str) -> SitePlan:
+    return verdict("oslo", EDITS[name][0])
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_an_edit_has_its_verdict(name: str) -> None:
+    assert plan_of(name).verdicts == EDITS[name][1]
+
+
+def test_containers_that_restart_are_named() -> None:
+    assert plan_of("a service's image").what[0] == "oslo-telegraf, oslo-telegraf-mesh"
+
+
+def test_why_a_node_is_replaced_is_told() -> None:
+    assert plan_of("memory").what == ["because of disks, memory"]
+
+
+def test_a_peers_key_reaches_headquarters_in_place() -> None:
+    def other_key(files: Any) -> None:
+        files["oslo"]["tunnelKey"] = "hNqyoHtDFBoGQQISW2GRjfBwCDsatwRlxQX+aAnRvWI="
+
+    plan = verdict("hq", registry=other_key)
+    assert (plan.verdicts, plan.what) == ([Verdict.IN_PLACE], ["hq-tunnel"])
+
+
+def test_data_lost_must_not_be_merged_and_a_replaced_node_may() -> None:
+    assert plan_of("the pool's place").fails
+    assert not plan_of("memory").fails
+
+
+@pytest.mark.parametrize("type_", ["libvirt:index/volume:Volume", "libvirt:index/pool:Pool"])
+def test_a_disk_without_protection_holds_data_all_the_same(type_: str) -> None:
+    before = made(type=type_, inputs={"name": "old"})
+    plan = judge("any", change_of(before, made(type=type_, inputs={"name": "new"})), Recorded(), Recorded())
+    assert plan.verdicts == [Verdict.DATA_LOST]
+    assert judge("any", change_of(before, None), Recorded(), Recorded()).verdicts == [Verdict.DATA_LOST]
+
+
+def test_a_root_disk_holds_none() -> None:
+    root = [made(type="libvirt:index/volume:Volume", inputs={"name": n, "baseVolumeId": "b"}) for n in ("a", "b")]
+    assert judge("any", change_of(*root), Recorded(), Recorded()).verdicts == [Verdict.IN_PLACE]
+
+
+def change_of(before: Registered, after: Registered | None) -> list[Step]:
+    return steps([before], [after] if after else [])
+
+
+def test_another_seed_is_told_beside_what_else_changes() -> None:
+    resources = Recorded(resources=committed("oslo"))
+    plan = judge("oslo", [], resources, resources, other_seed=True)
+    assert plan.verdicts == [Verdict.KEYS]
+    more = judge("oslo", plan_of("memory").steps, resources, resources, other_seed=True)
+    assert more.verdicts == [Verdict.KEYS, Verdict.REPLACED]
+
+
+def test_a_new_site_counts_its_resources() -> None:
+    plan = judge("oslo", [], None, Recorded(resources=committed("oslo")))
+    assert (plan.verdicts, plan.fails) == ([Verdict.NEW], False)
+    assert plan.what == [f"{sum(each.custom for each in committed('oslo'))} resources"]
+
+
+def test_a_site_that_goes_is_told_to_keep_its_data() -> None:
+    plan = judge("oslo", [], Recorded(resources=committed("oslo")), None)
+    assert plan.verdicts == [Verdict.REMOVED]
+    assert "edge delete-data" in plan.what[0]
+
+
+def test_a_mistake_fails_where_the_change_made_it() -> None:
+    wrong, right = Recorded(refused="Pulumi.oslo.yaml: wrong\nand more"), Recorded(resources=committed("oslo"))
+    assert judge("oslo", [], right, wrong).fails
+    assert judge("oslo", [], None, wrong).fails
+    assert judge("oslo", [], right, wrong).what == ["Pulumi.oslo.yaml: wrong; and more"]
+    before = judge("oslo", [], wrong, wrong)
+    assert (before.verdicts, before.fails) == ([Verdict.REFUSED], False)
+    repaired = judge("oslo", [], wrong, right)
+    assert (repaired.verdicts, repaired.fails) == ([Verdict.UNKNOWN], False)
+
+
+def test_a_difference_tells_files_and_lines() -> None:
+    lines = difference(plan_of("a sysctl").steps)
+    assert "~ Command oslo-host-config: in place" in lines
+    assert "  /etc/sysctl.d/90-fjord-edge.conf:" in lines
+    assert "+   vm.swappiness = 10" in lines
+    assert not [line for line in lines if "authorized" in line]
+
+
+def test_a_difference_tells_what_is_known_only_later() -> None:
+    lines = difference(plan_of("a service's image").steps)
+    assert "± Container oslo-telegraf: made anew because of image" in lines
+    assert "  image: known once it is made" in lines
+    assert f"+   {OTHER_DIGEST}" in lines

@@ -1,0 +1,171 @@
+"""All sites side by side, and a change that is rolled out to them."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from config.loader import PROJECT, REGISTRY
+from edge import status
+from edge.__main__ import main
+from edge.order import Step
+from tests.edge.test_edge import CONTAINER, LIVE, TUNNELS
+from tests.edge.world import World
+from tests.sites import section
+
+HQ, OSLO = "edge@10.20.0.11", "edge@10.20.0.12"
+
+#: hq's end of the tunnel to oslo.
+HUBS = {"time": 1000, "sessions": [TUNNELS["sessions"][0] | {"peer": "oslo", "latestHandshake": 1}]}  # type: ignore[index]
+
+
+def says(world: World, who: str, *, tunnels: Any, alarms: Any = (), container: Any = CONTAINER, **live: Any) -> None:
+    world.answer("ssh", "\n".join(map(json.dumps, (LIVE | live, tunnels, alarms, container))), to=who)
+
+
+@pytest.fixture
+def stack_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Of headquarters and one site, which are all there are."""
+    (tmp_path / "mesh").mkdir()
+    monkeypatch.setattr(status, "REGISTRY", tmp_path / "mesh")
+    for name in ("hq", "oslo"):
+        content = {"config": {f"{PROJECT}:site": section(name)}}
+        (tmp_path / f"Pulumi.{name}.yaml").write_text(yaml.safe_dump(content))
+        shutil.copy(REGISTRY / f"{name}.yaml", tmp_path / "mesh")
+    return f"--config-file={tmp_path}/Pulumi.<site>.yaml"
+
+
+@pytest.fixture
+def well(world: World) -> World:
+    says(world, HQ, tunnels=TUNNELS)
+    says(world, OSLO, tunnels=TUNNELS)
+    return world
+
+
+@pytest.mark.usefixtures("well")
+def test_all_sites_are_shown_side_by_side(stack_files: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", stack_files]) == 0
+    head, hq, oslo = capsys.readouterr().out.splitlines()
+    assert head.split("  ")[0] == "site"
+    assert [part.strip() for part in oslo.split("  ") if part] == [
+        "oslo",
+        "@fjord-edge/oslo",
+        "5",
+        "2026-11-25 20:26 UTC, update succeeded",
+        "answers",
+        "up, last handshake 10 s ago",
+        "1 of 1 up",
+        "0",
+        "none",
+    ]
+    assert hq.count("1 of 1 up") == 2
+
+
+def test_a_site_that_is_cut_off_is_shown_with_when_it_was_last_heard_of(
+    world: World, stack_files: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    says(world, HQ, tunnels=HUBS)
+    world.answer("ssh", "", 255, to=OSLO)
+    assert main(["status", "--json", stack_files]) == 1
+    hq, oslo = json.loads(capsys.readouterr().out)
+    assert (oslo["answers"], oslo["lastUpdate"]) == (False, "2026-11-25 20:26 UTC, update succeeded")
+    assert oslo["tunnel"] == "down, last handshake 16 min 39 s ago"
+    assert [problem.partition(":")[0] for problem in oslo["problems"]] == ["the node does not answer"]
+    # That a site is cut off is no problem of headquarters'.
+    assert (hq["tunnel"], hq["problems"]) == ("0 of 1 up", [])
+    assert main(["status", stack_files]) == 1
+    assert "SILENT" in capsys.readouterr().out
+
+
+def test_without_headquarters_nobody_knows_when_a_silent_site_was_heard_of(
+    world: World, stack_files: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.answer("ssh", "", 255)
+    assert main(["status", "--json", stack_files]) == 1
+    assert [row["tunnel"] for row in json.loads(capsys.readouterr().out)] == ["unknown", "unknown"]
+
+
+def test_a_backend_that_lets_nobody_in_hides_no_other_site(
+    well: World, stack_files: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    well.answer("pulumi", "", 255, to="oslo")
+    assert main(["status", "--json", stack_files]) == 1
+    hq, oslo = json.loads(capsys.readouterr().out)
+    assert (hq["problems"], oslo["lastUpdate"]) == ([], "unknown")
+    assert oslo["problems"][0].startswith("pulumi stack output of oslo")
+
+
+def test_alarms_and_stopped_containers_are_counted(
+    well: World, stack_files: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stopped = CONTAINER | {"Status": "Exited (137) 2 minutes ago"}
+    says(well, OSLO, tunnels=TUNNELS, alarms=["alerts/oslo/node/disk"], container=stopped)
+    assert main(["status", "--json", stack_files]) == 1
+    _, oslo = json.loads(capsys.readouterr().out)
+    assert (oslo["containers"], oslo["alarms"]) == ({"running": 0, "all": 1}, ["alerts/oslo/node/disk"])
+    assert main(["status", "oslo", stack_files]) == 1
+    assert "alarm  alerts/oslo/node/disk\n" in capsys.readouterr().out
+
+
+def test_a_site_without_a_tunnel_is_told(well: World, stack_files: str, capsys: pytest.CaptureFixture[str]) -> None:
+    says(well, OSLO, tunnels={"time": 5000, "sessions": TUNNELS["sessions"]})
+    assert main(["status", "oslo", stack_files]) == 1
+    assert "PROBLEM: no tunnel to hq; look at it: edge mesh" in capsys.readouterr().out
+
+
+# A rollout
+
+STEPS = [Step("headquarters", ("hq",)), Step("ring 5", ("oslo",))]
+
+
+@pytest.fixture
+def rollout(stack_files: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    monkeypatch.setattr("edge.rollout.since", lambda _: STEPS)
+    monkeypatch.setattr("edge.rollout._SETTLE_SECONDS", 0)
+    monkeypatch.setattr("edge.rollout._POLL_SECONDS", 0)
+    return ["rollout", "--base", "HEAD~1", stack_files]
+
+
+def updates(world: World) -> list[str]:
+    return [asked.split("--stack ")[1].split()[0] for asked in world.asked if asked.startswith("pulumi up ")]
+
+
+def test_a_rollout_goes_ring_by_ring_and_looks_after_each(
+    well: World, rollout: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(rollout) == 0
+    assert updates(well) == ["hq", "oslo"]
+    looked = [asked.split("@")[1].split()[0] for asked in well.asked if asked.startswith("ssh ")]
+    assert looked == ["10.20.0.11", "10.20.0.12"]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["step 1 of 2, headquarters: hq", "hq: pulumi up"]
+    assert lines[-1] == "all is deployed and well"
+
+
+def test_a_dry_run_does_nothing(well: World, rollout: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*rollout, "--dry-run"]) == 0
+    assert well.asked == []
+    assert "step 2 of 2, ring 5: oslo" in capsys.readouterr().out
+
+
+def test_a_site_that_is_not_well_afterwards_stops_it(
+    well: World, rollout: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    says(well, HQ, tunnels=TUNNELS, failedUnits=["docker.service"])
+    assert main(rollout) == 1
+    assert updates(well) == ["hq"]
+    said = capsys.readouterr()
+    assert "hq FAILED: docker.service has failed" in said.out
+    assert said.err.startswith("edge: stopped at hq; not begun: oslo. Mend what failed and run this again")
+
+
+def test_an_update_that_fails_stops_it_and_says_why(
+    well: World, rollout: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    well.answer("pulumi", "error: no space left on device", 255, to="up")
+    assert main(rollout) == 1
+    assert updates(well) == ["hq"]
+    assert "error: no space left on device" in capsys.readouterr().out

@@ -1,0 +1,186 @@
+"""What a shell needs for a site, and a site that passes to another team; with the real engine in tests/e2e."""
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from config.loader import PROJECT
+from config.registry import load_registry
+from edge.__main__ import main
+from tests.edge.world import World
+from tests.sites import edited, entries, seed_text, write_registry
+
+BACKEND = "s3://havbruk?region=eu-north-1&profile=vest"
+PASSPHRASE = "hemmelig-setning"
+
+
+def owned_by_others(checkout: Path, **changed: Any) -> None:
+    files = entries()
+    files["oslo"] |= changed
+    write_registry(checkout / "config/mesh", files)
+
+
+# The shell
+
+
+def test_a_shell_gets_the_backend_as_it_is_written(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    owned_by_others(checkout, backend=BACKEND)
+    assert main(["env", "oslo"]) == 0
+    lines = capsys.readouterr().out
+    done = subprocess.run(
+        ["sh", "-c", f'{lines}printf %s "$PULUMI_BACKEND_URL"'], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == BACKEND
+
+
+@pytest.mark.usefixtures("checkout")
+def test_a_shell_is_told_where_a_passphrase_goes_and_given_none(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", PASSPHRASE)
+    assert main(["env", "oslo"]) == 0
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "names no backend" in err
+    assert "PULUMI_CONFIG_PASSPHRASE_FILE" in err
+    assert PASSPHRASE not in err
+
+
+def test_a_shell_is_told_the_provider_that_decrypts(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = checkout / "Pulumi.oslo.yaml"
+    file.write_text(file.read_text() + "secretsprovider: awskms://alias/vest\n")
+    assert main(["env", "oslo"]) == 0
+    assert "decrypted by awskms://alias/vest, with your own login" in capsys.readouterr().err
+
+
+def test_the_shell_of_a_site_that_is_not_filled_in_is_told(checkout: Path) -> None:
+    content = {"config": {f"{PROJECT}:site": {"node": "CHANGE-ME all of it"}}}
+    (checkout / "Pulumi.oslo.yaml").write_text(yaml.safe_dump(content))
+    assert main(["env", "oslo"]) == 0
+
+
+def test_a_site_that_the_registry_does_not_know_has_no_shell(
+    checkout: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (checkout / "config/mesh/oslo.yaml").unlink()
+    assert main(["env", "oslo"]) == 1
+    assert "config/mesh has no oslo.yaml" in capsys.readouterr().err
+
+
+# Another team
+
+
+@pytest.fixture
+def passphrase_file(tmp_path: Path, world: World) -> str:
+    """The new team's passphrase; the engine decrypts with whatever it has."""
+    world.answer("pulumi", seed_text())
+    path = tmp_path / "passphrase"
+    path.write_text(f"{PASSPHRASE}\n")
+    return f"--passphrase-file={path}"
+
+
+def handed_over(*words: str) -> int:
+    return main(["handover", "oslo", "--owner", "@havbruk-nord", *words])
+
+
+def steps(world: World) -> list[str]:
+    return [" ".join(asked.split()[1:3]) for asked in world.asked]
+
+
+def test_a_handover_encrypts_anew_before_the_next_seed_is_made(
+    world: World, checkout: Path, passphrase_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    owned_by_others(checkout, approvers=["@havbruk-vest/hms"])
+    assert handed_over(passphrase_file) == 0
+    assert steps(world)[:2] == ["stack change-secrets-provider", "config set"]
+    assert world.asked[0].endswith("change-secrets-provider passphrase --stack oslo --non-interactive")
+    assert world.asked[1].startswith(f"pulumi config set --secret {PROJECT}:nextSeed ")
+    entry = load_registry(checkout / "config/mesh").entries["oslo"]
+    assert (entry.owner, entry.approvers) == ("@havbruk-nord", ())
+    assert entry.next_tunnel_key is not None
+    assert "/Pulumi.oslo.yaml      @havbruk-nord\n" in (checkout / ".github/CODEOWNERS").read_text()
+    assert capsys.readouterr().out.endswith("then: edge reseed oslo --switch\n")
+
+
+@pytest.mark.usefixtures("checkout")
+def test_the_new_passphrase_travels_by_standard_input_and_holds_from_then_on(
+    world: World,
+    passphrase_file: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "the-former-teams")
+    program = world.folder / "pulumi"
+    shown = f'printf \'%s|%s\\n\' "$PULUMI_CONFIG_PASSPHRASE" "$PULUMI_CONFIG_PASSPHRASE_FILE" >> {world.folder}/seen\n'
+    keep = f"cp {world.folder}/stdin-pulumi {world.folder}/stdin-$2\n"
+    lines = program.read_text().splitlines(keepends=True)
+    program.write_text("".join([*lines[:3], shown, keep, *lines[3:]]))
+    assert handed_over(passphrase_file) == 0
+    file = passphrase_file.partition("=")[2]
+    seen = (world.folder / "seen").read_text().splitlines()
+    assert (seen[0], set(seen[1:])) == ("the-former-teams|", {f"|{file}"})
+    assert (world.folder / "stdin-change-secrets-provider").read_text() == PASSPHRASE
+    assert PASSPHRASE not in "".join(world.asked) + "".join(capsys.readouterr())
+    assert "PULUMI_CONFIG_PASSPHRASE" not in os.environ
+
+
+def test_the_state_is_copied_to_the_new_teams_backend_first(
+    world: World, checkout: Path, passphrase_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    owned_by_others(checkout, backend="file:///srv/former")
+    assert handed_over(passphrase_file, "--backend", BACKEND) == 0
+    assert steps(world)[:4] == ["stack export", "stack select", "stack import", "stack change-secrets-provider"]
+    assert load_registry(checkout / "config/mesh").entries["oslo"].backend == BACKEND
+    assert 'eval "$(bin/edge env oslo)"' in capsys.readouterr().out
+
+
+def test_a_team_with_a_provider_of_its_own_needs_no_passphrase(world: World, checkout: Path) -> None:
+    world.answer("pulumi", seed_text())
+    assert handed_over("--secrets-provider", "awskms://alias/nord") == 0
+    assert world.asked[0].startswith("pulumi stack change-secrets-provider awskms://alias/nord --stack oslo")
+    assert load_registry(checkout / "config/mesh").entries["oslo"].owner == "@havbruk-nord"
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ([], "a passphrase needs its file"),
+        (["--secrets-provider=awskms://a", "{file}"], "a passphrase needs its file"),
+        (["--passphrase-file=/nowhere"], "/nowhere holds no passphrase"),
+        (["{file}", "--approver", "kari"], "no team of the forge's"),
+        (["{file}", "--backend", "states"], "not an address that `pulumi login` takes"),
+    ],
+)
+def test_a_handover_with_a_mistake_changes_nothing(
+    world: World, checkout: Path, passphrase_file: str, capsys: pytest.CaptureFixture[str], words: list[str], why: str
+) -> None:
+    before = (checkout / "config/mesh/oslo.yaml").read_text()
+    assert handed_over(*(word.replace("{file}", passphrase_file) for word in words)) == 1
+    assert why in capsys.readouterr().err
+    assert world.asked == []
+    assert (checkout / "config/mesh/oslo.yaml").read_text() == before
+
+
+def test_a_site_whose_seed_is_being_changed_is_not_handed_over(
+    world: World, checkout: Path, passphrase_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = checkout / "Pulumi.oslo.yaml"
+    content = edited(yaml.safe_load(file.read_text()), "config", f"{PROJECT}:nextSeed", value={"secure": "v1:…"})
+    file.write_text(yaml.safe_dump(content))
+    assert handed_over(passphrase_file) == 1
+    assert "go on with --switch or --finish" in capsys.readouterr().err
+    assert world.asked == []
+
+
+def test_a_provider_that_refuses_leaves_the_site_its_owners(
+    world: World, checkout: Path, passphrase_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (checkout / "config/mesh/oslo.yaml").read_text()
+    world.refuse("pulumi", "stack change-secrets-provider")
+    assert handed_over(passphrase_file) == 1
+    assert capsys.readouterr().err == "edge: pulumi stack change-secrets-provider: error: refused\n"
+    assert (checkout / "config/mesh/oslo.yaml").read_text() == before
