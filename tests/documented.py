@@ -36,6 +36,9 @@ RUN_BY: Mapping[str, str] = {
     "make down": _CI,
     "make bench": _LAB,
     "make node-image": _LAB,
+    "make screenshot": "tests/e2e/test_browser.py::test_a_picture_of_it_is_taken",
+    "pulumi stack output pagePin --show-secrets --stack <site>": "tests/e2e/test_page.py::test_an_alarm_is_acknowledged_by_the_pin_"
+    "that_the_stack_tells_and_by_no_other",
     ".venv/bin/python -m lab status": _LAB,
     ".venv/bin/python -m lab exec ssh -F none -i .lab/keys/client -o UserKnownHostsFile=.lab/known_hosts-oslo "
     "edge@10.20.0.12 docker ps": _LAB,

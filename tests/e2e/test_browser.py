@@ -2,6 +2,8 @@
 
 import math
 import os
+import platform
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -121,6 +123,9 @@ class Reader:
 @pytest.fixture(scope="module")
 def browser(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
     """Chromium in the farm's network, driven through a pipe: the network has no way in."""
+    if shutil.which("chromedriver") is None:
+        missing = "Chromium is not installed: lab/packages-debian.txt lists it"
+        (pytest.fail if platform.freedesktop_os_release()["ID"] == "debian" else pytest.skip)(missing)
     folder = tmp_path_factory.mktemp("browser")
     inside = folder / "chromium"
     inside.write_text(f'#!/bin/sh\nexec nsenter --net --target={world.pipeline.network} -- /usr/bin/chromium "$@"\n')
