@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help check machine up down clean test bench drills lock golden node-image
+.PHONY: help check machine up down clean test bench drills lock golden screenshot node-image
 
 PYTHON := .venv/bin/python
 
@@ -34,6 +34,9 @@ drills: up ## each harm under load three times, ten power cuts, and what they co
 
 bench: up ## figures of docs/benchmarks.md; PART=preview, boot, registry, plan, goodput, recovery or pipeline takes one of them
 	@$(PYTHON) -m lab bench $(PART)
+
+screenshot: machine ## docs/page.png anew, of a farm that runs natively; root
+	@SCREENSHOT=docs/page.png .venv/bin/pytest --quiet tests/e2e/test_browser.py
 
 node-image: machine ## the node image, for production as for the lab; root
 	@$(PYTHON) -m node_image.build

@@ -87,22 +87,29 @@ if section and section.iot:
     )
     endpoints |= stack.endpoints
     pulumi.export("certificateAuthority", stack.certificate_authority)
+    if stack.page_pin:
+        pulumi.export("pagePin", stack.page_pin)
 if site.summaries:
     store = SummaryStore(
         site.name,
         SummaryStoreArgs(
             summaries=site.summaries,
+            epochs=site.epochs,
+            seed=site.seed,
             accounts=site.summary_accounts,
             admin=derive.influxdb_passwords(site.seed, site.former_seed, site.name, ADMIN, site.epochs.passwords),
             headquarters=derive.influxdb_password(site.seed, site.name, HEADQUARTERS, site.epochs.passwords),
             webhook_key=derive.webhook_key(site.seed, site.name, site.epochs.passwords),
             address=site.entry.address,
+            page_address=site.address,
             tunnel=mesh.applied,
             guest=guest,
         ),
         docker,
     )
     endpoints |= store.endpoints
+    if store.certificate_authority:
+        pulumi.export("certificateAuthority", store.certificate_authority)
 
 pulumi.export("site", site.name)
 pulumi.export("endpoints", endpoints)

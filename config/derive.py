@@ -34,6 +34,8 @@ SEED_BYTES = 32
 X25519_BYTES = 32
 #: 24 bytes are 32 characters of base64 without padding.
 PASSWORD_BYTES = 24
+#: Of a number that people type; 16 bytes make the reduction's bias negligible.
+PIN_DIGITS, PIN_DERIVED_BYTES = 6, 16
 #: The only length that Mosquitto 2.0 and 2.1 both accept.
 MOSQUITTO_SALT_BYTES = 12
 #: The default of Mosquitto 2.1. It adds nothing to a password of 192 random bits, so the broker need not work harder.
@@ -62,9 +64,20 @@ class Purpose(StrEnum):
     BACKUP_SSH = "backup-ssh"
     BACKUP = "backup"
     WEBHOOK = "webhook"
+    PAGE_CA = "page-ca"
+    PAGE_SERVER = "page-server"
+    PAGE_PIN = "page-pin"
 
 
 _PER_USER = {Purpose.MQTT_USER, Purpose.MQTT_SALT, Purpose.INFLUXDB}
+
+#: What a certificate calls the one that it is for.
+_CERTIFIED = {
+    Purpose.MQTT_CA: "MQTT CA",
+    Purpose.MQTT_SERVER: "MQTT server",
+    Purpose.PAGE_CA: "page CA",
+    Purpose.PAGE_SERVER: "page server",
+}
 
 
 @dataclass(frozen=True)
@@ -253,8 +266,10 @@ class CertifiedKey:
     certificate: str
 
 
-def certificate_authority(seed: Seed, site: str, epoch: int, *, not_before: date, not_after: date) -> CertifiedKey:
-    """Make the self-signed authority of a site's MQTT broker.
+def certificate_authority(
+    seed: Seed, site: str, epoch: int, *, not_before: date, not_after: date, purpose: Purpose = Purpose.MQTT_CA
+) -> CertifiedKey:
+    """Make a self-signed authority: of a site's MQTT broker and page, or of the page at headquarters.
 
     Args:
         seed: the site's seed.
@@ -262,12 +277,13 @@ def certificate_authority(seed: Seed, site: str, epoch: int, *, not_before: date
         epoch: counts rotations of the authority; part of its subject, so that two can stand in one bundle.
         not_before: first day of validity, from 00:00:00 UTC.
         not_after: last day of validity, to 23:59:59 UTC.
+        purpose: whose authority.
 
     Raises:
         ValueError: the days are in the wrong order.
     """
-    key = _p256_key(seed, site, Purpose.MQTT_CA, epoch)
-    subject = _subject(site, f"MQTT CA {epoch}")
+    key = _p256_key(seed, site, purpose, epoch)
+    subject = _subject(site, f"{_CERTIFIED[purpose]} {epoch}")
     builder = (
         _certificate(key, subject, not_before, not_after)
         .issuer_name(subject)
@@ -287,35 +303,37 @@ def server_certificate(
     addresses: Sequence[IPv4Address | IPv6Address],
     not_before: date,
     not_after: date,
+    purpose: Purpose = Purpose.MQTT_SERVER,
 ) -> CertifiedKey:
-    """Make the TLS certificate of a site's MQTT broker.
+    """Make the TLS certificate of a site's MQTT broker, or of a page.
 
     Args:
         seed: the site's seed.
         site: the site's name.
         epoch: counts rotations of the server's key.
         authority: who signs, from `certificate_authority`.
-        names: DNS names under which the broker is reached.
-        addresses: addresses at which the broker is reached.
+        names: DNS names under which the server is reached.
+        addresses: addresses at which the server is reached.
         not_before: first day of validity, from 00:00:00 UTC.
         not_after: last day of validity, to 23:59:59 UTC.
+        purpose: whose key.
 
     Raises:
         ValueError: neither name nor address, or days in the wrong order or outside the authority's.
     """
     if not names and not addresses:
-        raise ValueError("the MQTT server certificate has no name and no address; give at least one")
+        raise ValueError(f"the {_CERTIFIED[purpose]} certificate has no name and no address; give at least one")
     issuer = x509.load_pem_x509_certificate(authority.certificate.encode())
     if not_before < issuer.not_valid_before_utc.date() or not_after > issuer.not_valid_after_utc.date():
         raise ValueError(
-            f"the MQTT server certificate ({not_before} to {not_after}) is not within its authority's days "
+            f"the {_CERTIFIED[purpose]} certificate ({not_before} to {not_after}) is not within its authority's days "
             f"({issuer.not_valid_before_utc.date()} to {issuer.not_valid_after_utc.date()}); rotate the authority first"
         )
-    key = _p256_key(seed, site, Purpose.MQTT_SERVER, epoch)
+    key = _p256_key(seed, site, purpose, epoch)
     reached_as = [*map(x509.DNSName, names), *map(x509.IPAddress, addresses)]
     issuer_id = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     builder = (
-        _certificate(key, _subject(site, f"MQTT server {epoch}"), not_before, not_after)
+        _certificate(key, _subject(site, f"{_CERTIFIED[purpose]} {epoch}"), not_before, not_after)
         .issuer_name(issuer.subject)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(digital_signature=True), critical=True)
@@ -366,6 +384,12 @@ def influxdb_passwords(seed: Seed, former: Seed | None, site: str, user: str, ep
 def webhook_key(seed: Seed, site: str, epoch: int) -> str:
     """Derive the key with which a site signs what it posts to a webhook (HMAC-SHA256)."""
     return _password(derive(seed, site, Purpose.WEBHOOK, epoch, PASSWORD_BYTES))
+
+
+def page_pin(seed: Seed, site: str, epoch: int) -> str:
+    """Derive the PIN with which people at a site acknowledge its alarms: digits."""
+    wide = int.from_bytes(derive(seed, site, Purpose.PAGE_PIN, epoch, PIN_DERIVED_BYTES), "big")
+    return f"{wide % 10**PIN_DIGITS:0{PIN_DIGITS}}"
 
 
 def _hkdf(key_material: bytes, info: bytes, length: int) -> bytes:

@@ -1,7 +1,7 @@
 """The models of `fjord-edge:site.iot`: what a site measures, keeps, watches and sends."""
 
 from collections.abc import Iterable
-from datetime import date
+from datetime import date, timedelta
 from itertools import combinations
 from typing import Annotated, Self
 
@@ -29,6 +29,8 @@ READINGS_SHARE = 0.6
 QUEUE_HOURS = 6
 MIN_QUEUED, MAX_QUEUED = 100_000, 400_000
 
+#: A server's certificate that is valid longer is refused by phones.
+MAX_SERVER_DAYS = 825
 #: A number that a value can be compared with.
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -50,6 +52,29 @@ class Certificates(Model):
         if self.not_after <= self.not_before:
             raise ValueError(f"notAfter {self.not_after} is not later than notBefore {self.not_before}")
         return self
+
+
+class Page(Model):
+    """The web page for the people there."""
+
+    certificate: Certificates
+    """The life of its certificate."""
+
+    @model_validator(mode="after")
+    def phones_accept_it(self) -> Self:
+        """Also one that the phone's owner trusts (https://support.apple.com/en-us/103769)."""
+        days = (self.certificate.not_after - self.certificate.not_before).days + 1
+        if days > MAX_SERVER_DAYS:
+            raise ValueError(
+                f"certificate: {days} days are more than the {MAX_SERVER_DAYS} that phones accept; "
+                f"write notAfter {self.certificate.not_before + timedelta(days=MAX_SERVER_DAYS - 1)} or earlier"
+            )
+        return self
+
+    def outlives(self, authority: Certificates) -> bool:
+        """Whether it would be valid on a day on which its authority is not."""
+        life = self.certificate
+        return life.not_before < authority.not_before or life.not_after > authority.not_after
 
 
 class Limits(Model):
@@ -259,6 +284,8 @@ class Iot(Model):
     """What people are told."""
     uplink: Uplink = Uplink()
     """What headquarters is told."""
+    page: Page | None = None
+    """The page on the node; without it there is none."""
     images: Images = Images()
     """What runs."""
 
@@ -380,6 +407,16 @@ class Iot(Model):
             raise ValueError(
                 f"uplink.outageBudgetDays {self.uplink.outage_budget_days} is more than storage.retentionDays "
                 f"{self.storage.retention_days}; keep readings longer, or lower the budget"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def page_does_not_outlive_its_authority(self) -> Self:
+        """A browser would refuse it."""
+        if self.page and self.page.outlives(self.certificates):
+            raise ValueError(
+                f"page.certificate is not within iot.certificates, {self.certificates.not_before} to "
+                f"{self.certificates.not_after}; change one of both"
             )
         return self
 

@@ -82,6 +82,12 @@ class Site:
         return self.section.summaries
 
     @property
+    def address(self) -> IPv4Address | None:
+        """Its own address outside the mesh."""
+        place = self.place
+        return place.address if isinstance(place, HostSection) else place.section.node.network.address.ip
+
+    @property
     def uplink_mtus(self) -> list[int]:
         """The largest packet that each way out carries, bytes."""
         if isinstance(self.place, HostSection):

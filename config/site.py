@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, IPvAnyAddress, StringConstraints, field_validator, model_validator
 
 from config.base import Model
-from config.iot import Iot
+from config.iot import Certificates, Iot, Page
 from config.names import Epoch, HostName, MacAddress, Name, Sha256, SysctlKey, SysctlValue, WebAddress, check_pinned
 from config.versions import FIXED_SYSCTLS, IMAGES
 
@@ -309,6 +309,23 @@ class Epochs(Model):
     """Key and password of the backups; another epoch begins another repository."""
 
 
+class HeadquartersPage(Page):
+    """The page at headquarters; it has no broker whose authority could sign."""
+
+    authority: Certificates
+    """The life of the certificate authority that browsers trust."""
+
+    @model_validator(mode="after")
+    def page_does_not_outlive_its_authority(self) -> Self:
+        """A browser would refuse it."""
+        if self.outlives(self.authority):
+            raise ValueError(
+                f"certificate is not within authority, {self.authority.not_before} to {self.authority.not_after}; "
+                "change one of both"
+            )
+        return self
+
+
 class Summaries(Model):
     """Headquarters' store of the sites' summaries: one database and one user a site, reached through the tunnel."""
 
@@ -322,6 +339,8 @@ class Summaries(Model):
     """A site that stays silent is told again."""
     webhook: WebAddress | None = None
     """Where a silent site is posted until it is accepted, signed with a key that is derived from headquarters' seed."""
+    page: HeadquartersPage | None = None
+    """The page that lists all sites, at headquarters' own address; without it there is none."""
 
     @model_validator(mode="after")
     def images_are_pinned(self) -> Self:
@@ -361,6 +380,24 @@ class HostSection(Model):
     """What the sites send; the machine needs Docker for it."""
     allow_published_seed: bool = False
     """Accept the published seed of an example stack; only for a lab."""
+
+    @model_validator(mode="after")
+    def page_has_an_address(self) -> Self:
+        """It is bound to one, and never to the mesh."""
+        if self.summaries and self.summaries.page and self.address is None:
+            raise ValueError(
+                f"summaries.page needs host.address as an IPv4 address, not {self.host.address}: the page is served "
+                "there; write the address, or remove summaries.page"
+            )
+        return self
+
+    @property
+    def address(self) -> IPv4Address | None:
+        """The machine's own, where its host is given by one."""
+        try:
+            return IPv4Address(self.host.address)
+        except ValueError:
+            return None
 
 
 class SiteSection(Model):

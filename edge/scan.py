@@ -71,7 +71,7 @@ def derived(seed: Seed, name: str, section: SiteSection | HostSection) -> dict[s
         "backup password": derive.backup_password(seed, name, epochs.backup),
         "webhook key": derive.webhook_key(seed, name, epochs.passwords),
     }
-    for user in ("admin", "telegraf", "reader", "uplink", "headquarters"):
+    for user in ("admin", "telegraf", "reader", "uplink", "page", "headquarters"):
         found[f"InfluxDB {user}"] = derive.influxdb_password(seed, name, user, epochs.passwords)
     if isinstance(section, SiteSection):
         found["host key"] = _body(derive.ssh_host_key(seed, name, section.node.generation).private)

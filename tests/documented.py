@@ -26,6 +26,7 @@ _SNAPSHOT = _DAYS + "a_snapshot_is_made_while_the_node_runs_and_brings_its_data_
 _ENGINE = "tests/e2e/test_engine.py::test_a_preview_with_refresh_is_empty"
 _PLAN = "tests/edge/plan/test_plan.py::test_a_change_is_planned_for_the_site_that_it_touches_and_a_preview_folded_in"
 _POLICY = "tests/e2e/test_policy.py::test_a_deployed_stack_keeps_every_rule"
+_PIN = "tests/e2e/test_page.py::test_an_alarm_is_acknowledged_by_the_pin_that_the_stack_tells_and_by_no_other"
 _UP = "lab/stacks.py::up"
 
 #: Where each command is run.
@@ -36,6 +37,8 @@ RUN_BY: Mapping[str, str] = {
     "make down": _CI,
     "make bench": _LAB,
     "make node-image": _LAB,
+    "make screenshot": "tests/e2e/test_browser.py::test_a_picture_of_it_is_taken",
+    "pulumi stack output pagePin --show-secrets --stack <site>": _PIN,
     ".venv/bin/python -m lab status": _LAB,
     ".venv/bin/python -m lab exec ssh -F none -i .lab/keys/client -o UserKnownHostsFile=.lab/known_hosts-oslo "
     "edge@10.20.0.12 docker ps": _LAB,

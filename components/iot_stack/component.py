@@ -19,6 +19,7 @@ from components._influxdb import (
     user_files,
 )
 from components._own import own_service
+from components._page import NAMES, internal_ports, page_files, page_service
 from components._services import LOOPBACK
 from components.iot_stack import containers, services
 from components.iot_stack.containers import APPLY_HOOKS, hook_files, reserve
@@ -26,13 +27,13 @@ from components.iot_stack.mosquitto import mosquitto_files
 from components.iot_stack.telegraf import DATABASE, telegraf_files, tunnel_files
 from components.iot_stack.users import broker_users
 from config import derive
-from config.derive import CertifiedKey, Seed
-from config.iot import Iot
+from config.derive import CertifiedKey, Purpose, Seed
+from config.iot import Iot, Page
 from config.site import Epochs, Network
 from services._settings import Database
 
 #: Who reads and writes the site's readings, beside the administrator.
-_DATABASE_USERS: Mapping[str, Privilege] = {"telegraf": "WRITE", "reader": "READ", "uplink": "READ"}
+_DATABASE_USERS: Mapping[str, Privilege] = {"telegraf": "WRITE", "reader": "READ", "uplink": "READ", "page": "READ"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,15 +53,17 @@ class IoTStackArgs:
 
 
 class IoTStack(pulumi.ComponentResource):
-    """Broker, collector, database, alarms and uplink of one site.
+    """Broker, collector, database, alarms, uplink and page of one site.
 
     Attributes:
         endpoints: where sensors and people on the node reach them.
-        certificate_authority: what a sensor trusts, PEM.
+        certificate_authority: what a sensor and a browser trust, PEM.
+        page_pin: what people type to acknowledge an alarm.
     """
 
     endpoints: dict[str, str]
     certificate_authority: str
+    page_pin: pulumi.Output[str] | None
 
     def __init__(self, name: str, args: IoTStackArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("fjord-edge:index:IoTStack", name, None, opts)
@@ -76,11 +79,15 @@ class IoTStack(pulumi.ComponentResource):
         self._tunnel_figures(after=[database])
         self._alarms(authority, after=[broker])
         self._uplink(authority, after=[broker, database])
+        self.page_pin = None
         self.certificate_authority = authority.certificate
         self.endpoints = {
             "mqtt": f"mqtts://{self._addresses[-1]}:{containers.MQTT_TLS_PORT}",
             "influxdb": f"http://{LOOPBACK}:{INFLUXDB_PORT} (on the node)",
         }
+        if args.iot.page:
+            self.page_pin = pulumi.Output.secret(self._page(args.iot.page, authority, after=[broker]))
+            self.endpoints["page"] = f"https://{self._addresses[-1]}"
         self.register_outputs({"endpoints": self.endpoints})
 
     def _authority(self) -> CertifiedKey:
@@ -166,7 +173,10 @@ class IoTStack(pulumi.ComponentResource):
             iot,
             self._site,
             self._mqtt_user,
-            certificates={"mqtt": iot.certificates.not_after.isoformat()},
+            certificates={
+                "mqtt": iot.certificates.not_after.isoformat(),
+                **({"page": iot.page.certificate.not_after.isoformat()} if iot.page else {}),
+            },
             webhook_key=derive.webhook_key(self._args.seed, self._site, self._args.epochs.passwords),
         )
         service = own_service("alarms", iot.images.pulled("services"), memory_mib=64, cpu_shares=2048)
@@ -185,3 +195,31 @@ class IoTStack(pulumi.ComponentResource):
         service = own_service("uplink", self._args.iot.images.pulled("services"), memory_mib=64, cpu_shares=512)
         files = services.service_files(settings, authority)
         return self._runner.run(service, service.files(files), depends_on=after)
+
+    def _page(self, page: Page, authority: CertifiedKey, after: Sequence[pulumi.Resource]) -> str:
+        """The page; returns the PIN."""
+        iot, epochs = self._args.iot, self._args.epochs
+        server = derive.server_certificate(
+            self._args.seed,
+            self._site,
+            epochs.mqtt_server,
+            purpose=Purpose.PAGE_SERVER,
+            authority=authority,
+            names=[*NAMES, *iot.server_names],
+            addresses=self._addresses,
+            not_before=page.certificate.not_before,
+            not_after=page.certificate.not_after,
+        )
+        pin = derive.page_pin(self._args.seed, self._site, epochs.passwords)
+        service = page_service(iot.images.pulled("services"), self._addresses)
+        settings = services.page_settings(
+            iot,
+            self._site,
+            self._mqtt_user,
+            influxdb_password=self._influxdb_password("page"),
+            pin=pin,
+            ports=internal_ports(service),
+        )
+        files = page_files(settings, authority, server)
+        self._runner.run(service, service.files(files), depends_on=after)
+        return pin

@@ -3,13 +3,15 @@
 from collections.abc import Callable
 
 from components._influxdb import INFLUXDB_PORT
+from components._page import TLS
 from components.iot_stack.containers import MQTT_TLS_PORT
 from components.iot_stack.telegraf import DATABASE
 from config.derive import CertifiedKey, MqttUser
-from config.iot import Iot
+from config.iot import Iot, Sensor
 from services import _settings
 from services._settings import Broker, Database
 from services.alarms import settings as alarms
+from services.page import settings as page
 from services.uplink import settings as uplink
 
 #: A device that sends seldom is silent after so many readings that did not come.
@@ -25,6 +27,11 @@ def broker(service: str, user: MqttUser) -> Broker:
         user=user.name,
         password=user.password,
     )
+
+
+def database(user: str, password: str) -> Database:
+    """The site's own database, as a container beside it reaches it."""
+    return Database(url=f"http://influxdb:{INFLUXDB_PORT}", name=DATABASE, user=user, password=password)
 
 
 def service_files(settings: object, authority: CertifiedKey) -> dict[str, str]:
@@ -52,7 +59,7 @@ def alarm_settings(
             alarms.Sensor(
                 id=sensor.id,
                 pen=sensor.pen,
-                silent_seconds=max(asked.silent_seconds, _MISSED * sensor.every_seconds),
+                silent_seconds=_silent_seconds(iot, sensor),
                 quantities=sensor.quantities,
             )
             for sensor in iot.sensors
@@ -88,9 +95,7 @@ def uplink_settings(
     return uplink.Settings(
         site=site,
         broker=broker("uplink", mqtt("uplink")),
-        readings=Database(
-            url=f"http://influxdb:{INFLUXDB_PORT}", name=DATABASE, user="uplink", password=influxdb_password
-        ),
+        readings=database("uplink", influxdb_password),
         headquarters=headquarters,
         groups=tuple(
             uplink.Group(
@@ -111,6 +116,55 @@ def uplink_settings(
         outage_budget_days=asked.outage_budget_days,
         kib_per_second=asked.kib_per_second,
     )
+
+
+def page_settings(
+    iot: Iot,
+    site: str,
+    mqtt: Callable[[str], MqttUser],
+    *,
+    influxdb_password: str,
+    pin: str,
+    ports: tuple[int, ...],
+) -> page.Settings:
+    """What the page shows.
+
+    Args:
+        iot: the site's section.
+        site: its name.
+        mqtt: gives a broker user.
+        influxdb_password: of the user `page` at the local database.
+        pin: what people type to acknowledge.
+        ports: where it listens in its container.
+    """
+    farm = page.Farm(
+        broker=broker("page", mqtt("page")),
+        database=database("page", influxdb_password),
+        pens=tuple(
+            page.Pen(name=pen, sensors=tuple(_shown(iot, sensor) for sensor in iot.sensors if sensor.pen == pen))
+            for pen in iot.pens
+        ),
+        retention_days=iot.storage.retention_days,
+        outage_budget_days=iot.uplink.outage_budget_days,
+        pin=pin,
+    )
+    return page.Settings(name=site, ports=ports, tls=TLS, shown=farm)
+
+
+def _shown(iot: Iot, sensor: Sensor) -> page.Sensor:
+    return page.Sensor(
+        id=sensor.id,
+        silent_seconds=_silent_seconds(iot, sensor),
+        quantities=tuple(
+            page.Quantity(name=name, unit=iot.quantities[name].unit, low=limits.low, high=limits.high)
+            for name in sensor.quantities
+            for limits in [iot.limits(sensor, name)]
+        ),
+    )
+
+
+def _silent_seconds(iot: Iot, sensor: Sensor) -> int:
+    return max(iot.alarms.silent_seconds, _MISSED * sensor.every_seconds)
 
 
 def _rules(iot: Iot) -> list[alarms.Rule]:

@@ -36,6 +36,14 @@ def _of_site(site: str) -> dict[str, Sequence[tuple[str, str]]]:
             (BOTH, f"status/{site}/alarms"),
         ],
         "uplink": [(READ, f"alerts/{site}/#"), (BOTH, f"status/{site}/uplink")],
+        "page": [
+            (READ, "sensors/+/+"),
+            (READ, f"alerts/{site}/#"),
+            (WRITE, f"acknowledgements/{site}/#"),
+            (READ, f"status/{site}/alarms"),
+            (READ, f"status/{site}/uplink"),
+            (WRITE, f"status/{site}/page"),
+        ],
     }
 
 

@@ -3,9 +3,15 @@
 from collections.abc import Iterable
 
 from components._influxdb import INFLUXDB_PORT
+from components._page import TLS
 from components.summary_store.accounts import HEADQUARTERS, database
 from config.site import Summaries
+from services._settings import Database
+from services.page import settings as page
 from services.watch import settings as watch
+
+#: The store, as a container beside it reaches it.
+_STORE = f"http://influxdb:{INFLUXDB_PORT}"
 
 
 def watch_settings(summaries: Summaries, sites: Iterable[str], *, password: str, webhook_key: str) -> watch.Settings:
@@ -18,7 +24,7 @@ def watch_settings(summaries: Summaries, sites: Iterable[str], *, password: str,
         webhook_key: what is posted is signed with it.
     """
     return watch.Settings(
-        store=f"http://influxdb:{INFLUXDB_PORT}",
+        store=_STORE,
         user=HEADQUARTERS,
         password=password,
         databases={site: database(site) for site in sites},
@@ -27,3 +33,22 @@ def watch_settings(summaries: Summaries, sites: Iterable[str], *, password: str,
         webhook=summaries.webhook,
         webhook_key=webhook_key,
     )
+
+
+def page_settings(
+    name: str, summaries: Summaries, sites: Iterable[str], *, password: str, ports: tuple[int, ...]
+) -> page.Settings:
+    """What the page shows.
+
+    Args:
+        name: headquarters'.
+        summaries: its section.
+        sites: the names of those that are shown.
+        password: of headquarters' own user of the store.
+        ports: where it listens in its container.
+    """
+    headquarters = page.Headquarters(
+        silent_seconds=summaries.silent_minutes * 60,
+        sites={site: Database(url=_STORE, name=database(site), user=HEADQUARTERS, password=password) for site in sites},
+    )
+    return page.Settings(name=name, ports=ports, tls=TLS, shown=headquarters)

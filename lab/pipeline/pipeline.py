@@ -26,7 +26,7 @@ from components.iot_stack.telegraf import DATABASE
 from lab.console import LabError
 from lab.paths import CHECKOUT
 from lab.pipeline.generator import RECORD, Result, Settings
-from lab.pipeline.site import SUBSCRIBER, Kind, site
+from lab.pipeline.site import SUBSCRIBER, Kind, Site, site
 from lab.services.images import images
 
 START_SECONDS = 30.0
@@ -76,11 +76,16 @@ class Load:
 
 
 class Pipeline:
-    """The three programs of a site, of ours or of the seed's; `with` starts and ends them."""
+    """The programs of a site, of ours or of the seed's; `with` starts and ends them."""
 
-    def __init__(self, kind: Kind, folder: Path, sensors: int = 20, *, disk_mib: int | None = None) -> None:
-        """Prepare it; with `disk_mib` all data lies on a file system of this size, which `fill` fills."""
-        self.kind, self.site = kind, site(kind, sensors)
+    def __init__(
+        self, kind: Kind, folder: Path, sensors: int = 20, *, disk_mib: int | None = None, farm: Site | None = None
+    ) -> None:
+        """Prepare it; with `disk_mib` all data lies on a file system of this size, which `fill` fills.
+
+        With a `farm` it is this one, and no made-up site of so many sensors.
+        """
+        self.kind, self.site = kind, farm or site(kind, sensors)
         self._folder, self._disk_mib = folder, disk_mib
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._loads = 0
@@ -89,8 +94,8 @@ class Pipeline:
     def __enter__(self) -> Self:
         try:
             built = images()
-            for name in self.site.programs:
-                self._unpack(name, built[name])
+            for name, program in self.site.programs.items():
+                self._unpack(name, built[program.image or name])
             self._hold()
             if self._disk_mib:
                 self._make_disk(self._disk_mib)
@@ -160,13 +165,13 @@ class Pipeline:
         """A program's data, as `run` sees it."""
         return self._folder / name / str(self.site.programs[name].data).lstrip("/")
 
-    def run(self, *words: str, fails: bool = False) -> str:
+    def run(self, *words: str, fails: bool = False, stdin: str = "") -> str:
         """Run a command of this machine's where the programs are; what it prints.
 
         Raises:
             LabError: it fails, and may not.
         """
-        done = subprocess.run(self._inside(*words), capture_output=True, text=True, check=False)
+        done = subprocess.run(self._inside(*words), input=stdin, capture_output=True, text=True, check=False)
         if done.returncode != 0 and not fails:
             raise LabError(f"{words[0]} failed: {done.stderr.strip()}", "See lab/pipeline/pipeline.py.")
         return done.stdout
@@ -270,6 +275,20 @@ class Pipeline:
             yield process
         finally:
             self._end(process)
+
+    @contextlib.contextmanager
+    def beside(self, module: str, settings: Mapping[str, Any]) -> Iterator[None]:
+        """Run a module of ours where the programs are, until the block ends; it reads a line of JSON."""
+        process = self._python(module, settings)
+        try:
+            yield
+        finally:
+            self._end(process)
+
+    @property
+    def network(self) -> int:
+        """A process in the programs' network."""
+        return self._first()
 
     def memory_mib(self) -> Mapping[str, float]:
         """The most memory that each program has had resident."""

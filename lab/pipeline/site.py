@@ -1,13 +1,13 @@
-"""What the pipeline runs: the programs and files of a made-up site as the components render them, or those of the seed.
+"""What the pipeline runs: the programs and files of a site as the components render them, or those of the seed.
 
-The one place that knows how the components render; `component.py` of the iot_stack is its model.
+The one place that knows how the components render, with farm.py; `component.py` of the iot_stack is its model.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from ipaddress import IPv4Address
-from typing import Literal
+from typing import Any, Literal
 
 from components._files import File
 from components._influxdb import ADMIN, INFLUXDB_CONF, Grant, Retention, influxdb, user_files
@@ -17,7 +17,7 @@ from components.iot_stack.mosquitto import mosquitto_files
 from components.iot_stack.telegraf import DATABASE, telegraf_files
 from components.iot_stack.users import READ, BrokerUser, broker_users
 from config import derive
-from config.derive import Seed
+from config.derive import CertifiedKey, Seed
 from config.iot import Iot
 
 Kind = Literal["ours", "seed"]
@@ -28,8 +28,9 @@ QUANTITY = "temperature"
 #: Reads what the sensors write, beside the collector; the bench's own.
 SUBSCRIBER = "subscriber"
 
-_SEED = Seed(bytes(range(32)))
-_DAYS = (date(2026, 1, 1), date(2035, 12, 31))
+SEED = Seed(bytes(range(32)))
+LIFE: Any = {"not_before": date(2026, 1, 1), "not_after": date(2035, 12, 31)}
+LOOPBACK = IPv4Address("127.0.0.1")
 _IMAGE = f"registry.example.com/{{}}@sha256:{64 * '0'}"
 
 #: With 5,000 sensors the broker's queue is then near the most that the config allows.
@@ -43,6 +44,7 @@ class Program:
     Attributes:
         files: by their paths in the container.
         data: the folder it may write to.
+        image: its name in lab/services/images.py, where it is not the program's own.
     """
 
     command: Sequence[str]
@@ -50,6 +52,7 @@ class Program:
     files: Mapping[str, str] = field(repr=False)
     data: str | None
     environment: Sequence[str] = ()
+    image: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +60,7 @@ class Site:
     """All that a pipeline is made of, and what its clients must know.
 
     Attributes:
-        programs: by the names of their images, in the order in which they start.
+        programs: by name, in the order in which they start.
         users: the database's users as `user_files` renders them; none in the seed.
         passwords: the sensors' and the subscriber's at the broker; None in the seed, which asks nobody.
         authority: what clients trust, PEM; None without TLS.
@@ -79,45 +82,39 @@ class Site:
 def site(kind: Kind, sensors: int) -> Site:
     """Render a site of so many sensors, each of one quantity."""
     names = [f"sensor-{number}" for number in range(sensors)]
-    return _ours(names) if kind == "ours" else _seed(names)
+    return ours(_iot(names)) if kind == "ours" else _seed(names)
 
 
-def _ours(names: Sequence[str]) -> Site:
-    iot = _iot(names)
-    not_before, not_after = _DAYS
-    authority = derive.certificate_authority(_SEED, NAME, 1, not_before=not_before, not_after=not_after)
+def ours(iot: Iot, more: Mapping[str, Grant] | None = None) -> Site:
+    """A site of ours; `more` are further users of the database."""
+    signer = authority()
     server = derive.server_certificate(
-        _SEED,
-        NAME,
-        1,
-        authority=authority,
-        names=["mosquitto", "localhost"],
-        addresses=[],
-        not_before=not_before,
-        not_after=not_after,
+        SEED, NAME, 1, authority=signer, names=["mosquitto", "localhost"], addresses=[], **LIFE
     )
-    subscriber = BrokerUser(user=_mqtt_user(SUBSCRIBER), grants=[(READ, "sensors/+/+")])
-    users = [*broker_users(iot, NAME, _mqtt_user), subscriber]
-    ports = containers.broker_ports([IPv4Address("127.0.0.1")], None)
-    broker = mosquitto_files(users, authority, server, ports=ports, queued_messages=iot.queued_messages)
-    secrets = {name: derive.influxdb_password(_SEED, NAME, name, 1) for name in (ADMIN, "telegraf", "reader")}
+    subscriber = BrokerUser(user=mqtt_user(SUBSCRIBER), grants=[(READ, "sensors/+/+")])
+    users = [*broker_users(iot, NAME, mqtt_user), subscriber]
+    ports = containers.broker_ports([LOOPBACK], None)
+    broker = mosquitto_files(users, signer, server, ports=ports, queued_messages=iot.queued_messages)
     grants = {
-        "telegraf": Grant(databases=[DATABASE], privilege="WRITE", password=secrets["telegraf"]),
-        "reader": Grant(databases=[DATABASE], privilege="READ", password=secrets["reader"]),
+        "telegraf": Grant(databases=[DATABASE], privilege="WRITE", password=password("telegraf")),
+        "reader": Grant(databases=[DATABASE], privilege="READ", password=password("reader")),
+        **(more or {}),
     }
     kept = Retention(days=iot.storage.retention_days, shard_hours=iot.storage.shard_hours)
-    collector = telegraf_files(iot, _mqtt_user("telegraf"), secrets["telegraf"], authority)
+    collector = telegraf_files(iot, mqtt_user("telegraf"), password("telegraf"), signer)
     return Site(
         programs={
-            "mosquitto": _program(containers.mosquitto(iot.images, ports), broker),
-            "influxdb": _program(influxdb(iot.images.influxdb), {"influxdb.conf": INFLUXDB_CONF}),
-            "telegraf": _program(containers.telegraf(iot.images), collector),
+            "mosquitto": program(containers.mosquitto(iot.images, ports), broker),
+            "influxdb": program(influxdb(iot.images.influxdb), {"influxdb.conf": INFLUXDB_CONF}),
+            "telegraf": program(containers.telegraf(iot.images), collector),
         },
-        users=user_files(grants, admin=secrets[ADMIN], retention={DATABASE: kept}),
-        passwords={user.user.name: user.user.password for user in users if user.user.name in {*names, SUBSCRIBER}},
-        authority=authority.certificate,
+        users=user_files(grants, admin=password(ADMIN), retention={DATABASE: kept}),
+        passwords={
+            user.user.name: user.user.password for user in users if user.user.name in {*iot.devices, SUBSCRIBER}
+        },
+        authority=signer.certificate,
         port=containers.MQTT_TLS_PORT,
-        reader=("reader", secrets["reader"]),
+        reader=("reader", password("reader")),
         series=("reading", "sensor"),
         reserve=containers.reserve(iot.queued_messages),
     )
@@ -126,7 +123,7 @@ def _ours(names: Sequence[str]) -> Site:
 def _iot(names: Sequence[str]) -> Iot:
     return Iot.parse(
         {
-            "certificates": dict(zip(("notBefore", "notAfter"), map(str, _DAYS), strict=True)),
+            "certificates": {"notBefore": str(LIFE["not_before"]), "notAfter": str(LIFE["not_after"])},
             "pens": ["pen-1"],
             "quantities": {QUANTITY: {"unit": "°C"}},
             "sensors": [
@@ -138,12 +135,25 @@ def _iot(names: Sequence[str]) -> Iot:
     )
 
 
-def _mqtt_user(name: str) -> derive.MqttUser:
-    return derive.mqtt_user(_SEED, NAME, name, 1)
+def mqtt_user(name: str) -> derive.MqttUser:
+    """A user of the broker."""
+    return derive.mqtt_user(SEED, NAME, name, 1)
 
 
-def _program(service: Service, files: Mapping[str, str]) -> Program:
+def password(user: str) -> str:
+    """Of a user of the database."""
+    return derive.influxdb_password(SEED, NAME, user, 1)
+
+
+def authority() -> CertifiedKey:
+    """Who signs the site's certificates."""
+    return derive.certificate_authority(SEED, NAME, 1, **LIFE)
+
+
+def program(service: Service, files: Mapping[str, str], image: str | None = None) -> Program:
+    """A container's program with its files by name."""
     return Program(
+        image=image,
         command=service.command,
         user=service.user,
         files={f"{service.configuration}/{name}": text for name, text in files.items()},

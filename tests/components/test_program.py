@@ -116,11 +116,13 @@ def test_a_preview_registers_the_same_graph_as_an_update(stack: str) -> None:
     assert graph(committed(stack, preview=True)) == graph(committed(stack))
 
 
-def test_headquarters_has_the_store_of_summaries_and_what_watches_it() -> None:
+def test_headquarters_has_the_store_of_summaries_and_what_watches_and_shows_it() -> None:
     found = committed("hq").of_type(CONTAINER)
-    assert set(found) == {"hq-influxdb", "hq-watch"}
+    assert set(found) == {"hq-influxdb", "hq-watch", "hq-page"}
     [port] = found["hq-influxdb"].inputs["ports"]
     assert (port["ip"], port["external"]) == ("10.100.0.1", 8086)
+    [port] = found["hq-page"].inputs["ports"]
+    assert (port["ip"], port["external"]) == ("10.20.0.11", 443)
     assert not found["hq-watch"].inputs.get("ports")
 
 
@@ -140,9 +142,19 @@ def test_headquarters_without_a_store_has_no_docker() -> None:
     assert not recording.of_type(SUMMARY_STORE)
 
 
-def test_a_site_has_six_containers() -> None:
-    names = {"mosquitto", "telegraf", "influxdb", "telegraf-mesh", "alarms", "uplink"}
+def test_a_site_has_seven_containers() -> None:
+    names = {"mosquitto", "telegraf", "influxdb", "telegraf-mesh", "alarms", "uplink", "page"}
     assert set(committed("oslo").of_type(CONTAINER)) == {f"oslo-{name}" for name in names}
+
+
+@pytest.mark.parametrize(("stack", "section_of_it"), [("oslo", "iot"), ("hq", "summaries")])
+def test_without_its_section_there_is_no_page_and_no_pin(stack: str, section_of_it: str) -> None:
+    site = section(stack)
+    del site[section_of_it]["page"]
+    recording = deploy(stack, site)
+    assert f"{stack}-page" not in recording.of_type(CONTAINER)
+    assert "pagePin" not in recording.stack_outputs
+    assert "page" not in recording.stack_outputs["endpoints"]
 
 
 @each_stack
@@ -461,7 +473,7 @@ def test_the_containers_leave_the_node_memory_of_its_own() -> None:
     assert total <= section("oslo")["node"]["memoryMib"] / 2
 
 
-def test_only_the_broker_is_reached_from_outside() -> None:
+def test_only_broker_and_page_are_reached_from_outside() -> None:
     ports = {
         (container.name, port["ip"], port["external"], port["internal"], port["protocol"])
         for container in containers()
@@ -471,6 +483,8 @@ def test_only_the_broker_is_reached_from_outside() -> None:
         ("oslo-mosquitto", "10.20.0.12", 8883, 8883, "tcp"),
         ("oslo-mosquitto", "10.20.1.12", 8883, 8884, "tcp"),
         ("oslo-influxdb", "127.0.0.1", 8086, 8086, "tcp"),
+        ("oslo-page", "10.20.0.12", 443, 8443, "tcp"),
+        ("oslo-page", "10.20.1.12", 443, 8444, "tcp"),
     }
 
 
@@ -522,7 +536,7 @@ def test_configuration_is_mounted_read_only_and_data_lies_on_the_data_disk() -> 
         assert configuration["hostPath"] == f"/etc/fjord-edge/{service}"
         assert configuration["readOnly"] is True
         assert [volume["hostPath"] for volume in data] == (
-            [] if service.startswith("telegraf") else [f"/srv/fjord-edge/{service}"]
+            [] if service in {"telegraf", "telegraf-mesh", "page"} else [f"/srv/fjord-edge/{service}"]
         )
 
 
@@ -554,18 +568,19 @@ def restarted(site: Any) -> set[str]:
     return {name for name, value in configs(after).items() if value != configs(before)[name]}
 
 
-def test_a_sensor_in_another_pen_restarts_collector_alarms_and_uplink() -> None:
+def test_a_sensor_in_another_pen_restarts_collector_alarms_uplink_and_page() -> None:
     assert restarted(edited(section("oslo"), "iot", "sensors", 0, "pen", value="pen-2")) == {
         "telegraf",
         "alarms",
         "uplink",
+        "page",
     }
 
 
-def test_a_new_sensor_restarts_broker_collector_alarms_and_uplink() -> None:
+def test_a_new_sensor_restarts_broker_and_all_that_knows_the_sensors() -> None:
     site = section("oslo")
     site["iot"]["sensors"].append({"id": "pen3-temp", "pen": "pen-1", "quantities": ["temperature"]})
-    assert restarted(site) == {"mosquitto", "telegraf", "alarms", "uplink"}
+    assert restarted(site) == {"mosquitto", "telegraf", "alarms", "uplink", "page"}
 
 
 def test_a_change_of_the_vm_alone_restarts_nothing() -> None:
@@ -579,11 +594,12 @@ def test_new_passwords_restart_their_readers() -> None:
         "telegraf-mesh",
         "alarms",
         "uplink",
+        "page",
     }
 
 
-def test_another_limit_restarts_the_alarms_alone() -> None:
-    assert restarted(edited(section("oslo"), "iot", "quantities", "oxygen", "low", value=6)) == {"alarms"}
+def test_another_limit_restarts_alarms_and_page_alone() -> None:
+    assert restarted(edited(section("oslo"), "iot", "quantities", "oxygen", "low", value=6)) == {"alarms", "page"}
 
 
 def test_another_group_restarts_the_uplink_alone() -> None:
@@ -625,6 +641,7 @@ def test_a_site_tells_where_it_is_reached() -> None:
         "ssh": "edge@10.20.0.12",
         "mqtt": "mqtts://10.20.1.12:8883",
         "influxdb": "http://127.0.0.1:8086 (on the node)",
+        "page": "https://10.20.1.12",
     }
     assert outputs["facts"] == FACTS
     assert outputs["mesh"] == {"addresses": ["10.100.0.2/24", "fd5c:9a1e:27d4::2/64"], "peers": ["hq"]}
@@ -637,5 +654,6 @@ def test_headquarters_tells_its_peers() -> None:
     assert outputs["endpoints"] == {
         "ssh": "edge@10.20.0.11",
         "summaries": "http://10.100.0.1:8086 (in the mesh)",
+        "page": "https://10.20.0.11",
     }
-    assert set(outputs) == {"site", "endpoints", "hostKey", "facts", "mesh", "nextSteps"}
+    assert set(outputs) == {"site", "endpoints", "hostKey", "facts", "mesh", "nextSteps", "certificateAuthority"}

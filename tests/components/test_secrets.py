@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from config import derive
+from config.derive import Purpose
 from config.iot import Iot
 from tests.recording import committed, texts
 from tests.sites import SEED, STACKS, registry, seed_text, site_section
@@ -23,21 +24,25 @@ def key_lines(pem: str) -> list[str]:
 
 
 def mqtt_secrets(stack: str, iot: Iot) -> Mapping[str, list[str]]:
-    life = {"not_before": iot.certificates.not_before, "not_after": iot.certificates.not_after}
+    life: Any = {"not_before": iot.certificates.not_before, "not_after": iot.certificates.not_after}
     authority = derive.certificate_authority(SEED, stack, 1, **life)
-    server = derive.server_certificate(SEED, stack, 1, authority=authority, names=["any"], addresses=[], **life)
+    named: Any = {"authority": authority, "names": ["any"], "addresses": []}
+    server = derive.server_certificate(SEED, stack, 1, **named, **life)
+    page = derive.server_certificate(SEED, stack, 1, purpose=Purpose.PAGE_SERVER, **named, **life)
     sensors = [derive.mqtt_user(SEED, stack, sensor.id, 1) for sensor in iot.sensors]
-    services = [derive.mqtt_user(SEED, stack, name, 1) for name in ("telegraf", "health", "alarms", "uplink")]
+    services = [derive.mqtt_user(SEED, stack, name, 1) for name in ("telegraf", "health", "alarms", "uplink", "page")]
     return {
         "authority's key": key_lines(authority.private),
         "server's key": key_lines(server.private),
+        "page's key": key_lines(page.private),
         "sensors' passwords": [user.password for user in sensors],
         "services' passwords": [user.password for user in services],
         "webhook key": [derive.webhook_key(SEED, stack, 1)],
         "password hashes": [user.password_hash for user in [*sensors, *services]],
         "database passwords": [
-            derive.influxdb_password(SEED, stack, user, 1) for user in ("admin", "telegraf", "reader", "uplink")
+            derive.influxdb_password(SEED, stack, user, 1) for user in ("admin", "telegraf", "reader", "uplink", "page")
         ],
+        "page's PIN": [derive.page_pin(SEED, stack, 1)],
     }
 
 
@@ -49,7 +54,20 @@ def account_at_headquarters(stack: str) -> Mapping[str, list[str]]:
 def store_secrets() -> Mapping[str, list[str]]:
     sites, own = registry().entries, derive.identity_key(SEED, "hq", 1)
     accounts = [derive.summary_account(name, own, sites[name].identity_key) for name in sites if name != "hq"]
+    summaries = site_section("hq").summaries
+    assert summaries
+    assert summaries.page
+    life: Any = {
+        "not_before": summaries.page.certificate.not_before,
+        "not_after": summaries.page.certificate.not_after,
+    }
+    authority = derive.certificate_authority(SEED, "hq", 1, purpose=Purpose.PAGE_CA, **life)
+    page = derive.server_certificate(
+        SEED, "hq", 1, purpose=Purpose.PAGE_SERVER, authority=authority, names=["any"], addresses=[], **life
+    )
     return {
+        "page's authority's key": key_lines(authority.private),
+        "page's key": key_lines(page.private),
         "administrator's password": [derive.influxdb_password(SEED, "hq", "admin", 1)],
         "sites' passwords": [password for _, password in accounts],
         "headquarters' password": [derive.influxdb_password(SEED, "hq", "headquarters", 1)],
@@ -94,9 +112,9 @@ def test_no_secret_is_registered_in_the_clear(stack: str, preview: bool) -> None
         assert not found_in(clear, values), f"{kind} is in the clear"
 
 
-@each_stack
-def test_no_output_is_secret_since_none_holds_one(stack: str) -> None:
-    assert texts(committed(stack).outputs, secret=True) == []
+def test_the_only_secret_output_is_the_pages_pin() -> None:
+    found = {stack: texts(committed(stack).outputs, secret=True) for stack in STACKS}
+    assert found == {"hq": [], "oslo": [derive.page_pin(SEED, "oslo", 1)]}
 
 
 def holders(stack: str, values: list[str]) -> set[str]:
@@ -128,7 +146,9 @@ def test_each_secret_of_headquarters_reaches_its_readers() -> None:
         "SSH host key": {"hq-first-boot-1"},
         "administrator's password": {"hq-influxdb-users"},
         "sites' passwords": {"hq-influxdb-users"},
-        "headquarters' password": {"hq-influxdb-users", "hq-watch-files"},
+        "headquarters' password": {"hq-influxdb-users", "hq-watch-files", "hq-page-files"},
+        "page's authority's key": set(),
+        "page's key": {"hq-page-files"},
         "webhook key": {"hq-watch-files"},
     }
 
@@ -143,12 +163,15 @@ def test_each_secret_reaches_its_readers() -> None:
         "SSH host key": {"oslo-first-boot-1"},
         "authority's key": set(),
         "server's key": {"oslo-mosquitto-files"},
+        "page's key": {"oslo-page-files"},
+        "page's PIN": {"oslo-page-files"},
         "sensors' passwords": set(),
         "services' passwords": {
             "oslo-mosquitto-files",
             "oslo-telegraf-files",
             "oslo-alarms-files",
             "oslo-uplink-files",
+            "oslo-page-files",
         },
         "webhook key": {"oslo-alarms-files"},
         "password hashes": {"oslo-mosquitto-files"},
@@ -157,6 +180,7 @@ def test_each_secret_reaches_its_readers() -> None:
             "oslo-telegraf-files",
             "oslo-telegraf-mesh-files",
             "oslo-uplink-files",
+            "oslo-page-files",
         },
         "password at headquarters": {"oslo-uplink-files"},
     }
@@ -172,7 +196,7 @@ def test_a_file_that_holds_a_secret_is_its_readers_alone(stack: str) -> None:
             if any(value in contents for value in values):
                 assert member.mode & 0o077 == 0, member.name
                 checked += 1
-    assert checked == {"hq": 3, "oslo": 9}[stack]
+    assert checked == {"hq": 5, "oslo": 11}[stack]
 
 
 def unpacked(inputs: Mapping[str, Any]) -> list[tuple[tarfile.TarInfo, str]]:

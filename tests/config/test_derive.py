@@ -1,6 +1,7 @@
 import base64
 import hashlib
 import hmac
+import re
 import ssl
 import traceback
 from dataclasses import fields, is_dataclass
@@ -283,7 +284,7 @@ def test_openssl_refuses_a_certificate_of_the_authoritys_next_epoch(tmp_path: Pa
 def tls_ends(tmp_path: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     """The broker's and a client's TLS context, the client's as strict as Python's ssl can be."""
     today = datetime.now(tz=UTC).date()
-    days = {"not_before": today - timedelta(days=1), "not_after": today + timedelta(days=1)}
+    days: Any = {"not_before": today - timedelta(days=1), "not_after": today + timedelta(days=1)}
     ca = d.certificate_authority(SEED, "oslo", 1, **days)
     key = server(authority=ca, **days)
     (tmp_path / "server.pem").write_text(key.certificate)
@@ -405,6 +406,21 @@ def test_two_broker_users_share_neither_password_nor_salt() -> None:
     assert one.password_hash.split("$")[3] != other.password_hash.split("$")[3]
 
 
+def test_a_pin_is_six_digits_with_the_zeros_before_them() -> None:
+    assert d.page_pin(SEED, "oslo", 1) == f"{0xA9CA307D8DBEA4FC72351D66EA7ABE8C % 10**6:06}"
+    pins = [d.page_pin(SEED, "oslo", epoch) for epoch in range(1, 100)]
+    assert all(re.fullmatch(r"[0-9]{6}", pin) for pin in pins)
+    assert any(pin.startswith("0") for pin in pins)
+
+
+def test_the_page_s_authority_and_server_are_not_the_brokers() -> None:
+    life: Any = {"not_before": FIRST_DAY, "not_after": LAST_DAY}
+    page = d.certificate_authority(SEED, "oslo", 1, purpose=Purpose.PAGE_CA, **life)
+    assert "page CA 1" in x509.load_pem_x509_certificate(page.certificate.encode()).subject.rfc4514_string()
+    assert page.private != authority().private
+    assert server(purpose=Purpose.PAGE_SERVER).private != server().private
+
+
 # What is secret stays out of sight
 
 SECRETS = [
@@ -451,6 +467,10 @@ GOLDEN_BYTES = {
     "cb13efe3e284b3a39dfc6077d5f7f010920dd6233fd848dc",
     Purpose.BACKUP: "4c4240de697d2820cfaa0c6745cec87f964bdd8461fbff5f",
     Purpose.WEBHOOK: "5de38c8ace7d7c4b50d22423c8e104503a6b96fbe55f76dd",
+    Purpose.PAGE_CA: "206a4b568f7501d61811d4153c7420c739236ddef31bb397076a27d7965ae4a2b470a3e58edb44e24757c05d0b190f3c",
+    Purpose.PAGE_SERVER: "57753c98c183466448e60eff170895bd8b4b6f4bd708995b"
+    "52e09136f01da330382c1a09a71ffa2b65d6867c739ed3c1",
+    Purpose.PAGE_PIN: "a9ca307d8dbea4fc72351d66ea7abe8c",
 }
 GOLDEN_USERS = {Purpose.MQTT_USER: "pen1-t1", Purpose.MQTT_SALT: "pen1-t1", Purpose.INFLUXDB: "telegraf"}
 

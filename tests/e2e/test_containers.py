@@ -47,7 +47,7 @@ RULES: Mapping[str, Any] = {
 
 @pytest.mark.parametrize("rule", RULES)
 def test_every_container_keeps_the_rule(running: Running, rule: str) -> None:
-    assert len(running) == 7
+    assert len(running) == 10
     assert [container["Name"] for _, container in running if not RULES[rule](container)] == []
 
 
@@ -97,7 +97,8 @@ def test_a_new_sensor_restarts_its_readers_alone_and_is_let_in(oslo: Stack) -> N
     ):
         oslo.up()
         after = containers(oslo)
-        assert {name for name in before if after[name] != before[name]} == {"mosquitto", "telegraf", "alarms", "uplink"}
+        readers = {"mosquitto", "telegraf", "alarms", "uplink", "page"}
+        assert {name for name in before if after[name] != before[name]} == readers
         reading = Reading("pen1-salt", "salinity", 34.5, now_ms())
         publish(oslo, reading)
         where = f"sensor = 'pen1-salt' AND time = {reading.time}ms"

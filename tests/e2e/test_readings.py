@@ -68,11 +68,11 @@ def test_all_containers_are_healthy(oslo: Stack) -> None:
     def states() -> list[str]:
         return on_node(oslo, "docker ps --format '{{.Names}} {{.Status}}'").splitlines()
 
-    assert eventually(lambda: len(states()) == 6 and all("(healthy)" in state for state in states()), 90), states()
+    assert eventually(lambda: len(states()) == 7 and all("(healthy)" in state for state in states()), 90), states()
 
 
 def test_bbr_holds_inside_the_containers(oslo: Stack) -> None:
-    for name in ("mosquitto", "influxdb", "telegraf", "telegraf-mesh", "alarms", "uplink"):
+    for name in ("mosquitto", "influxdb", "telegraf", "telegraf-mesh", "alarms", "uplink", "page"):
         pid = on_node(oslo, f"docker inspect --format '{{{{.State.Pid}}}}' {name}").strip()
         control = on_node(
             oslo, f"sudo nsenter --net --target {pid} /sbin/sysctl --values net.ipv4.tcp_congestion_control"

@@ -1,0 +1,178 @@
+"""What a farm's page shows of what the broker told."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services._settings import Broker, Database
+from services.alarms.alarm import Alarm
+from services.page.live import CONTACT_LATE_MS, SERVICE_LATE_MS, SETTLE_MS, Live
+from services.page.settings import Farm, Pen, Quantity, Sensor
+
+NOW = 1_800_000_000_000
+DAY = 86_400_000
+LOW = "alerts/oslo/pen-1/o2-oxygen-low"
+
+OXYGEN = Quantity(name="oxygen", unit="mg/l", low=6.5, high=None)
+FARM = Farm(
+    broker=Broker(host="mosquitto", port=8883, authority="ca", user="page", password="p"),
+    database=Database(url="http://influxdb", name="iot_data", user="page", password="p"),
+    pens=(Pen(name="pen-1", sensors=(Sensor(id="o2", silent_seconds=60, quantities=(OXYGEN,)),)),),
+    retention_days=30,
+    outage_budget_days=7,
+    pin="012345",
+)
+
+
+@pytest.fixture
+def live() -> Live:
+    live = Live("oslo", FARM, NOW)
+    live.connected(NOW)
+    return live
+
+
+def reading(value: float, time: int) -> bytes:
+    return json.dumps({"value": value, "time": time}).encode()
+
+
+def alarm(**changed: Any) -> bytes:
+    asked: dict[str, Any] = {"rule": "low", "sensor": "o2", "quantity": "oxygen", "since": NOW, "raised": NOW}
+    return Alarm(**(asked | changed)).payload()
+
+
+def only_sensor(live: Live, now: int = NOW) -> Any:
+    [pen] = live.state(now)["pens"]
+    [sensor] = pen["sensors"]
+    return sensor
+
+
+def test_every_pen_is_there_before_anything_is_heard(live: Live) -> None:
+    sensor = only_sensor(live)
+    assert sensor["quantities"] == [
+        {"name": "oxygen", "unit": "mg/l", "low": 6.5, "high": None, "value": None, "time": None}
+    ]
+    assert not sensor["silent"]
+
+
+@given(st.permutations([(7.0, NOW - 3000), (7.5, NOW - 2000), (8.0, NOW - 1000)]))
+def test_the_newest_reading_is_shown_in_whatever_order_they_come(readings: list[tuple[float, int]]) -> None:
+    live = Live("oslo", FARM, NOW)
+    for value, time in readings:
+        live.told("sensors/o2/oxygen", reading(value, time), NOW)
+    assert only_sensor(live)["quantities"][0]["value"] == 8.0
+
+
+@pytest.mark.parametrize("payload", [b"", b"x", b"{}", b'{"value": "7"}', b'{"value": NaN}', b"[1]", b"\xff"])
+def test_what_is_no_reading_changes_nothing(live: Live, payload: bytes) -> None:
+    before = live.state(NOW)
+    live.told("sensors/o2/oxygen", payload, NOW)
+    assert live.state(NOW) == before
+
+
+def test_a_sensor_or_quantity_that_is_not_the_sites_is_not_shown(live: Live) -> None:
+    before = live.state(NOW)
+    live.told("sensors/other/oxygen", reading(7, NOW), NOW)
+    live.told("sensors/o2/salinity", reading(7, NOW), NOW)
+    assert live.state(NOW) == before
+
+
+def test_what_the_database_has_is_shown_until_something_newer_is_heard(live: Live) -> None:
+    live.stored([{"sensor": "o2", "quantity": "oxygen", "value": 7.0, "time": NOW - 5000}])
+    assert only_sensor(live)["quantities"][0]["value"] == 7.0
+    live.told("sensors/o2/oxygen", reading(8, NOW), NOW)
+    live.stored([{"sensor": "o2", "quantity": "oxygen", "value": 7.0, "time": NOW - 5000}])
+    assert only_sensor(live)["quantities"][0]["value"] == 8.0
+
+
+def test_a_sensor_is_silent_when_it_has_said_nothing_for_long_enough(live: Live) -> None:
+    live.told("sensors/o2/oxygen", reading(8, NOW), NOW)
+    assert not only_sensor(live, NOW + 60_000)["silent"]
+    assert only_sensor(live, NOW + 60_001)["silent"]
+
+
+def test_an_alarm_is_shown_until_it_is_cleared(live: Live) -> None:
+    live.told(LOW, alarm(), NOW)
+    [shown] = live.state(NOW)["alarms"]
+    assert (shown["topic"], shown["pen"], shown["rule"]) == (LOW, "pen-1", "low")
+    assert live.alarm(LOW)
+    live.told(LOW, b"", NOW)
+    assert live.state(NOW)["alarms"] == []
+    assert live.alarm(LOW) is None
+
+
+def test_what_nobody_has_acknowledged_comes_first_and_of_it_the_newest(live: Live) -> None:
+    for number, (raised, acknowledged) in enumerate([(NOW - 3, None), (NOW - 2, NOW), (NOW - 1, None)]):
+        live.told(f"alerts/oslo/pen-1/a{number}", alarm(raised=raised, acknowledged=acknowledged), NOW)
+    assert [shown["topic"][-2:] for shown in live.state(NOW)["alarms"]] == ["a2", "a0", "a1"]
+
+
+def test_what_is_no_alarm_takes_the_one_before_away(live: Live) -> None:
+    live.told(LOW, alarm(), NOW)
+    live.told(LOW, b"garbage", NOW)
+    assert live.state(NOW)["alarms"] == []
+
+
+def test_an_alarm_that_was_cleared_while_the_broker_was_away_goes_once_the_rest_has_come(live: Live) -> None:
+    live.told(LOW, alarm(), NOW)
+    live.told("alerts/oslo/node/disk", alarm(rule="disk", sensor=None, quantity=None), NOW)
+    live.disconnected(NOW + 10)
+    assert live.state(NOW + 10)["broker"] == {"state": "away", "since": NOW + 10}
+    assert len(live.state(NOW + 10)["alarms"]) == 2, "what it told stays"
+    live.connected(NOW + 20)
+    live.told(LOW, alarm(), NOW + 21)
+    assert len(live.state(NOW + 20 + SETTLE_MS - 1)["alarms"]) == 2
+    assert [shown["topic"] for shown in live.state(NOW + 20 + SETTLE_MS)["alarms"]] == [LOW]
+
+
+@pytest.fixture
+def says(live: Live) -> Callable[..., Any]:
+    def says(now: int = NOW, **said: Any) -> Any:
+        live.told("status/oslo/uplink", json.dumps(said).encode(), now)
+        return live.state(now)["uplink"]
+
+    return says
+
+
+def test_of_an_uplink_that_says_nothing_nothing_is_known(live: Live) -> None:
+    assert live.state(NOW)["uplink"]["state"] == "unknown"
+    assert live.state(NOW)["alarmService"]["state"] == "unknown"
+
+
+def test_an_uplink_that_reaches_headquarters_is_up_and_tells_what_waits(says: Callable[..., Any]) -> None:
+    found = says(up=True, time=NOW, lastContact=NOW - 1000, waiting=2, withheld=1, since=NOW - 60_000, refused=None)
+    assert found == {"state": "up", "since": NOW, "waiting": 2, "withheld": 1, "kept": True}
+
+
+def test_headquarters_that_accepts_nothing_is_away_since_it_did(says: Callable[..., Any]) -> None:
+    contact = NOW - CONTACT_LATE_MS - 1
+    found = says(up=True, time=NOW, lastContact=contact, waiting=900, withheld=0, since=contact)
+    assert (found["state"], found["since"], found["waiting"], found["kept"]) == ("away", contact, 900, True)
+    assert says(up=True, time=NOW, lastContact=None, waiting=3, withheld=0)["state"] == "away"
+
+
+def test_a_cut_that_is_longer_than_the_site_was_made_for_is_told(says: Callable[..., Any]) -> None:
+    assert says(up=True, time=NOW, lastContact=NOW - 7 * DAY, waiting=1, withheld=0)["kept"]
+    assert not says(up=True, time=NOW, lastContact=NOW - 7 * DAY - 1, waiting=1, withheld=0)["kept"]
+
+
+def test_a_will_says_that_the_uplink_is_gone_and_leaves_what_it_said(says: Callable[..., Any]) -> None:
+    says(up=True, time=NOW, lastContact=NOW, waiting=5, withheld=0)
+    found = says(up=False)
+    assert (found["state"], found["waiting"]) == ("stopped", 5)
+
+
+def test_a_service_that_has_said_nothing_for_too_long_does_not_run(live: Live) -> None:
+    live.told("status/oslo/alarms", json.dumps({"up": True, "time": NOW}).encode(), NOW)
+    assert live.state(NOW + SERVICE_LATE_MS)["alarmService"] == {"state": "up", "since": NOW}
+    assert live.state(NOW + SERVICE_LATE_MS + 1)["alarmService"]["state"] == "stopped"
+
+
+@pytest.mark.parametrize("payload", [b"", b"x", b"[]", b'{"up": 1}', b'{"waiting": "5", "up": true, "time": "now"}'])
+def test_a_status_that_is_none_is_no_harm(live: Live, payload: bytes) -> None:
+    live.told("status/oslo/uplink", payload, NOW)
+    assert live.state(NOW)["uplink"]["state"] in {"unknown", "stopped"}
+    assert live.state(NOW)["uplink"]["waiting"] is None
