@@ -11,7 +11,7 @@ check: ## format, lint, types, unit tests; no root, no lab
 	@.venv/bin/ruff format --check --quiet . || { echo "run .venv/bin/ruff format ."; exit 1; }
 	@.venv/bin/ruff check --quiet .
 	@.venv/bin/mypy
-	@.venv/bin/pytest --quiet
+	@.venv/bin/pytest --quiet --numprocesses=auto
 
 machine:
 	@lab/bootstrap machine

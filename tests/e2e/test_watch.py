@@ -23,10 +23,13 @@ def test_a_site_that_says_nothing_is_told_and_told_to_be_back(hq: Stack, oslo: S
         webhook = f"http://{hypervisor.ADDRESS}:{next(lines).strip()}/headquarters"
 
         def told() -> dict[str, Any]:
-            signature, body = json.loads(next(lines))
-            key = derive.webhook_key(hq.seed, "hq", hq.site.epochs.passwords)
-            assert signature == "sha256=" + hmac.new(key.encode(), body.encode(), hashlib.sha256).hexdigest()
-            content: dict[str, Any] = json.loads(body)
+            """The next that is about oslo; the example sites that the lab does not deploy are silent too."""
+            content: dict[str, Any] = {}
+            while content.get("site") != "oslo":
+                signature, body = json.loads(next(lines))
+                key = derive.webhook_key(hq.seed, "hq", hq.site.epochs.passwords)
+                assert signature == "sha256=" + hmac.new(key.encode(), body.encode(), hashlib.sha256).hexdigest()
+                content = json.loads(body)
             return content
 
         with hq.edited("summaries", "silentMinutes", value=1), hq.edited("summaries", "webhook", value=webhook):
