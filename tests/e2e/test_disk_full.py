@@ -2,6 +2,7 @@
 
 import json
 
+from components.iot_stack.on_node.mend import MENDED
 from lab.sensors import Reading, mosquitto_pub, now_ms, on_node, query
 from lab.stacks import Stack
 from tests.e2e.test_alarms import alarm_of, raised
@@ -29,8 +30,14 @@ def missing(oslo: Stack, since: int) -> set[int]:
     return set(range(since, since + READINGS)) - {row["time"] for row in rows}
 
 
+def mended(oslo: Stack) -> str:
+    """What the node had to mend since the test began: the notes are empty then."""
+    return on_node(oslo, f"sudo cat {MENDED} 2> /dev/null || true")
+
+
 def test_what_is_acknowledged_then_is_stored_once_there_is_room_and_nobody_helps(oslo: Stack) -> None:
     since = now_ms()
+    on_node(oslo, f"sudo rm --force {MENDED}")
     on_node(oslo, "sudo sh -e", stdin=FILL)
     try:
         lines = "\n".join(Reading(SENSOR, QUANTITY, 8.5, since + number).payload for number in range(READINGS))
@@ -39,7 +46,8 @@ def test_what_is_acknowledged_then_is_stored_once_there_is_room_and_nobody_helps
         assert "no space left on device" in on_node(oslo, REFUSED), "the disk was not full, this shows nothing"
     finally:
         on_node(oslo, f"sudo rm {BALLAST}")
-    assert eventually(lambda: not missing(oslo, since), 240), len(missing(oslo, since))
+    assert eventually(lambda: "started anew" in mended(oslo), 240), "it is not in the node's own notes"
+    assert eventually(lambda: not missing(oslo, since), 120), len(missing(oslo, since))
     assert eventually(lambda: DISK not in raised(oslo), 90)
     told = oslo.shell(f"bin/edge status --config-file {oslo.config_file} oslo --json").stdout
     assert "started anew" in " ".join(json.loads(told)["problems"])
