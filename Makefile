@@ -32,7 +32,7 @@ test: machine check up ## everything: `check`, `up`, and the tests in the lab
 drills: up ## each harm under load three times, ten power cuts, and what they cost: 45 minutes; root
 	@$(PYTHON) -m lab drills
 
-bench: up ## figures of docs/benchmarks.md; PART=preview, boot, registry, plan, goodput, recovery or pipeline takes one of them
+bench: up ## figures of docs/benchmarks.md; PART=preview, boot, registry, plan, goodput, recovery, pipeline, alarms or traffic takes one of them
 	@$(PYTHON) -m lab bench $(PART)
 
 screenshot: machine ## docs/page.png anew, of a farm that runs natively; root

@@ -17,6 +17,7 @@ from lab.drills import EXCUSED_SECONDS, power_cuts
 from lab.goodput import DELAY_MS, LINE_MBIT, LOSS_PERCENT, goodput
 from lab.leftovers import end_leftovers
 from lab.paths import CACHE, STATE
+from lab.pipeline.alarms import lateness
 from lab.pipeline.bench import bar
 from lab.pipeline.bench import report as pipeline_report
 from lab.pipeline.loss import HEAD, losses, row
@@ -132,6 +133,10 @@ def _bench_recovery(site: Stack) -> None:
         print(f"  {name:<42} {recovery(site, hub):6.1f} s", flush=True)
 
 
+def _bench_alarms(_: Stack) -> None:
+    print(f"heard after the minimum time: {lateness()}")
+
+
 def _bench_traffic(site: Stack) -> None:
     [hub] = [stack for stack in existing_stacks() if stack.site.summaries]
     found = traffic(site, hub)
@@ -153,6 +158,7 @@ BENCHES: Mapping[str, Callable[[Stack], None]] = {
     "goodput": _bench_goodput,
     "recovery": _bench_recovery,
     "pipeline": _bench_pipeline,
+    "alarms": _bench_alarms,
     "traffic": _bench_traffic,
 }
 

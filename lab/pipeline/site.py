@@ -82,7 +82,7 @@ class Site:
 def site(kind: Kind, sensors: int) -> Site:
     """Render a site of so many sensors, each of one quantity."""
     names = [f"sensor-{number}" for number in range(sensors)]
-    return ours(_iot(names)) if kind == "ours" else _seed(names)
+    return ours(iot_of(names)) if kind == "ours" else _seed(names)
 
 
 def ours(iot: Iot, more: Mapping[str, Grant] | None = None) -> Site:
@@ -91,7 +91,7 @@ def ours(iot: Iot, more: Mapping[str, Grant] | None = None) -> Site:
     server = derive.server_certificate(
         SEED, NAME, 1, authority=signer, names=["mosquitto", "localhost"], addresses=[], **LIFE
     )
-    subscriber = BrokerUser(user=mqtt_user(SUBSCRIBER), grants=[(READ, "sensors/+/+")])
+    subscriber = BrokerUser(user=mqtt_user(SUBSCRIBER), grants=[(READ, "sensors/+/+"), (READ, f"alerts/{NAME}/#")])
     users = [*broker_users(iot, NAME, mqtt_user), subscriber]
     ports = containers.broker_ports([LOOPBACK], None)
     broker = mosquitto_files(users, signer, server, ports=ports, queued_messages=iot.queued_messages)
@@ -120,12 +120,13 @@ def ours(iot: Iot, more: Mapping[str, Grant] | None = None) -> Site:
     )
 
 
-def _iot(names: Sequence[str]) -> Iot:
+def iot_of(names: Sequence[str], limits: Mapping[str, Any] | None = None) -> Iot:
+    """Sensors of one quantity, with limits or without."""
     return Iot.parse(
         {
             "certificates": {"notBefore": str(LIFE["not_before"]), "notAfter": str(LIFE["not_after"])},
             "pens": ["pen-1"],
-            "quantities": {QUANTITY: {"unit": "°C"}},
+            "quantities": {QUANTITY: {"unit": "°C", **(limits or {})}},
             "sensors": [
                 {"id": name, "pen": "pen-1", "quantities": [QUANTITY], "everySeconds": _EVERY_SECONDS} for name in names
             ],
