@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 from contextlib import ExitStack
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from config import codeowners
 from config.base import to_fill_in
 from config.derive import SEED_BYTES, Seed
+from config.iot import MAX_SERVER_DAYS
 from config.loader import CHECKOUT, PROJECT, REGISTRY, public_keys
 from config.names import Name
 from config.registry import Entry, Registry, load_registry, shown
@@ -77,8 +78,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 def stack_file_text(site: str, today: date) -> str:
     """A new site's stack file, without its seed."""
-    end = date(today.year + CERTIFICATE_YEARS, 12, 31)
-    return Template(TEMPLATE.read_text()).substitute(site=site, not_before=today, not_after=end, **IMAGES)
+    life = {
+        "not_before": today,
+        "not_after": date(today.year + CERTIFICATE_YEARS, 12, 31),
+        "page_not_after": today + timedelta(days=MAX_SERVER_DAYS - 1),
+    }
+    return Template(TEMPLATE.read_text()).substitute(site=site, **life, **IMAGES)
 
 
 def with_ownership(text: str, arguments: argparse.Namespace) -> str:
