@@ -80,6 +80,8 @@ RUN_BY: Mapping[str, str] = {
     "bin/edge destroy <site>": "tests/e2e/test_rebuild.py::test_destroy_and_up_bring_every_reading_back",
     "pulumi preview --refresh": _ENGINE,
     "pulumi preview --stack <site> --policy-pack policy": _POLICY,
+    "pulumi cancel --stack <site>": "tests/e2e/test_backends.py::"
+    "test_a_lock_that_was_left_in_a_bucket_is_told_by_the_next_update_and_cleared",
     "pulumi up": _UP,
     "pulumi up --stack hq": _UP,
     "pulumi up --stack <site>": _UP,
