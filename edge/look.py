@@ -106,7 +106,7 @@ def _problems(found: Look) -> Iterator[str]:
 
 
 def _stale_locks(site: Site) -> Iterator[str]:
-    backend = folder()
+    backend = folder(site.backend)
     for lock in locks(site.name, backend) if backend else ():
         if lock.age_seconds > STALE_SECONDS:
             yield f"the stack is locked by {lock}; look whether it still runs: edge unlock {site.name}"

@@ -11,7 +11,7 @@ from typing import Any
 from config.loader import CHECKOUT, REGISTRY
 from config.registry import Entry, Registry, load_registry
 from edge.plan.revisions import Repository, Revision, touched
-from edge.site import table
+from edge.site import EdgeError, table
 
 _KEYS = (("tunnelKey", "nextTunnelKey"), ("identityKey", "nextIdentityKey"))
 
@@ -48,12 +48,15 @@ def since(base: str) -> list[Step]:
         EdgeError: there is no such revision.
         ConfigError: what is wrong in the registry.
     """
-    registry = load_registry(REGISTRY)
-    repository, after = Repository(CHECKOUT), Revision(CHECKOUT)
+    registry, repository = load_registry(REGISTRY), Repository(CHECKOUT)
     with tempfile.TemporaryDirectory() as folder:
-        before = repository.extract(base, Path(folder))
-        sites = touched(repository.changed(base), before, after)
-    return steps([site for site in registry.entries if site in sites], registry, before.registry)
+        try:
+            before = repository.extract(base, Path(folder))
+        except EdgeError as error:
+            raise EdgeError(f"{error}; --base names what is deployed now") from None
+        after = Revision(repository.folder)
+        found = touched(repository.changed(base), before, after) & after.sites
+        return steps([site for site in registry.entries if site in found], registry, before.registry)
 
 
 def steps(sites: Sequence[str], registry: Registry, before: Mapping[str, Mapping[str, Any]]) -> list[Step]:

@@ -3,11 +3,11 @@
 import argparse
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from config.base import ConfigError
 from config.loader import REGISTRY
 from config.registry import Registry, load_registry
-from edge import site as command
 from edge.look import look
 from edge.order import Step, since
 from edge.site import EdgeError, Site
@@ -57,7 +57,8 @@ def _deployed(step: Step, arguments: argparse.Namespace, registry: Registry) -> 
 
     def deploy(name: str) -> str:
         try:
-            return _update(Site.named(name, arguments)) or _unwell(name, arguments, registry)
+            site = Site.named(name, arguments, registry.entries[name].backend)
+            return _update(site) or _unwell(site, registry)
         except (ConfigError, EdgeError) as error:
             return str(error)
 
@@ -68,26 +69,24 @@ def _deployed(step: Step, arguments: argparse.Namespace, registry: Registry) -> 
 
 def _update(site: Site) -> str:
     _say(f"{site.name}: pulumi up")
-    words = ["pulumi", "up", "--yes", "--skip-preview", "--non-interactive", "--suppress-progress"]
+    words = ["up", "--yes", "--skip-preview", "--non-interactive", "--suppress-progress"]
     begun = time.monotonic()
-    done = command.run(
-        [*words, "--stack", site.name, "--config-file", str(site.config_file)],
-        limit_seconds=None,
-    )
+    done = site.engine(*words, "--stack", site.name, "--config-file", str(site.config_file), limit_seconds=None)
     if done.returncode != 0:
         return "\n".join(["pulumi up failed", *(done.stdout + done.stderr).strip().splitlines()[-_LAST_LINES:]])
     _say(f"{site.name}: deployed in {time.monotonic() - begun:.0f} s")
     return ""
 
 
-def _unwell(name: str, arguments: argparse.Namespace, registry: Registry) -> str:
+def _unwell(site: Site, registry: Registry) -> str:
     """What is still not well when a site has had time to settle."""
     deadline = time.monotonic() + _SETTLE_SECONDS
-    while problems := look(Site.named(name, arguments), registry).problems:
+    # A copy each time: what a site has told once, it keeps.
+    while problems := look(replace(site), registry).problems:
         if time.monotonic() > deadline:
             return "; ".join(problems)
         time.sleep(_POLL_SECONDS)
-    _say(f"{name}: well")
+    _say(f"{site.name}: well")
     return ""
 
 

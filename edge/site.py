@@ -2,15 +2,17 @@
 
 import argparse
 import json
+import os
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -45,6 +47,8 @@ class Site:
     content: dict[str, Any]
     """What the stack file says below `config`; secrets in it are encrypted."""
     config_file: Path
+    backend: str | None = None
+    """Where its state is; where the shell says if it is not given."""
 
     @classmethod
     def of(cls, arguments: argparse.Namespace) -> "Site":
@@ -56,15 +60,15 @@ class Site:
         return cls.named(arguments.site, arguments)
 
     @classmethod
-    def named(cls, name: str, arguments: argparse.Namespace) -> "Site":
-        """The same of one of many sites; `<site>` in the given file's name stands for each.
+    def named(cls, name: str, arguments: argparse.Namespace, backend: str | None = None) -> "Site":
+        """The same of one of many sites, which no one shell can be for; `<site>` in the given file's name is each.
 
         Raises:
             ConfigError: what is wrong in the file.
         """
         path = stack_file(name, arguments.config_file)
         content = read_config(path.read_text(), path.name)
-        return cls(name, parse_section(content[SECTION], path.name), content, path)
+        return cls(name, parse_section(content[SECTION], path.name), content, path, backend)
 
     @property
     def section(self) -> SiteSection:
@@ -85,7 +89,7 @@ class Site:
         Raises:
             EdgeError: the backend does not answer, or knows no such stack.
         """
-        done = run(["pulumi", "stack", "output", "--json", "--stack", self.name])
+        done = self.engine("stack", "output", "--json", "--stack", self.name)
         if done.returncode != 0:
             raise EdgeError(f"pulumi stack output of {self.name}: {done.stderr.strip()}")
         outputs: dict[str, Any] = json.loads(done.stdout)
@@ -98,7 +102,7 @@ class Site:
         Raises:
             EdgeError: the backend does not answer, or knows no such stack.
         """
-        done = run(["pulumi", "stack", "history", "--json", "--page-size", "1", "--stack", self.name])
+        done = self.engine("stack", "history", "--json", "--page-size", "1", "--stack", self.name)
         if done.returncode != 0:
             raise EdgeError(f"pulumi stack history of {self.name}: {done.stderr.strip()}")
         operations: list[dict[str, Any]] = json.loads(done.stdout)
@@ -158,6 +162,10 @@ class Site:
         """The snapshots of the data disk, the oldest first: name and size in GiB."""
         found: list[dict[str, Any]] = self.ask_hypervisor(snapshot(self.name, self.section.node, "show"))
         return found
+
+    def engine(self, *words: str, limit_seconds: int | None = LIMIT_SECONDS) -> "subprocess.CompletedProcess[str]":
+        """What the engine says, asked where the site's state is."""
+        return run(["pulumi", *words], limit_seconds=limit_seconds, environment=at_backend(self.backend))
 
     def pulumi(self, *words: str) -> int:
         """Run an operation of the engine on this stack, shown as it goes; its exit status."""
@@ -232,17 +240,33 @@ def read_config(text: str, file: str) -> dict[str, Any]:
     return content
 
 
+def at_backend(backend: str | None) -> dict[str, str]:
+    """What lets the engine work with a backend; nothing for the shell's."""
+    return {"PULUMI_BACKEND_URL": backend} if backend else {}
+
+
 def run(
-    words: Sequence[str], *, stdin: str = "", limit_seconds: int | None = LIMIT_SECONDS
+    words: Sequence[str],
+    *,
+    stdin: str = "",
+    limit_seconds: int | None = LIMIT_SECONDS,
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> "subprocess.CompletedProcess[str]":
-    """Run a program here, in the checkout.
+    """Run a program here, in the checkout; what is in `environment` goes before the shell's.
 
     Raises:
         EdgeError: there is no such program, or it does not end.
     """
     try:
         return subprocess.run(
-            words, input=stdin, cwd=CHECKOUT, capture_output=True, text=True, timeout=limit_seconds, check=False
+            words,
+            input=stdin,
+            cwd=CHECKOUT,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            timeout=limit_seconds,
+            check=False,
         )
     except FileNotFoundError:
         raise EdgeError(f"{words[0]} is not installed; README.md says what a site needs") from None

@@ -56,7 +56,7 @@ def _one(arguments: argparse.Namespace, registry: Registry) -> int:
 def _all(arguments: argparse.Namespace, registry: Registry) -> int:
     def asked(name: str) -> Look:
         try:
-            return look(Site.named(name, arguments), registry)
+            return look(Site.named(name, arguments, registry.entries[name].backend), registry)
         except (ConfigError, EdgeError) as error:
             return Look({}, "unknown", problems=[str(error)])
 

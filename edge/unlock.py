@@ -63,9 +63,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Tell each lock; the status is 1 when one is held, 2 when nobody said that it may go."""
     site = Site.of(arguments)
-    backend = folder()
+    backend = folder(site.backend)
     if backend is None:
-        raise EdgeError(f"this backend is no folder: see who holds its lock, then pulumi cancel --stack {site.name}")
+        raise EdgeError(
+            "this backend is no folder: whose the lock is says the update that did not begin; once that has ended, "
+            f"pulumi cancel --stack {site.name}"
+        )
     found = locks(site.name, backend)
     if not found:
         print(f"nobody holds the lock of {site.name}")
@@ -80,13 +83,16 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 @cache
-def folder() -> Path | None:
+def folder(backend: str | None) -> Path | None:
     """Where the engine keeps its state, if that is a folder; in other backends only the engine sees a lock.
+
+    Args:
+        backend: None for the shell's.
 
     Raises:
         EdgeError: the engine is logged in nowhere.
     """
-    done = command.run(["pulumi", "whoami", "--output", "json"])
+    done = command.run(["pulumi", "whoami", "--output", "json"], environment=command.at_backend(backend))
     if done.returncode != 0:
         raise EdgeError(f"pulumi whoami: {done.stderr.strip()}")
     scheme, _, place = json.loads(done.stdout)["url"].partition("://")

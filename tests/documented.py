@@ -57,7 +57,11 @@ RUN_BY: Mapping[str, str] = {
     "bin/edge status": "tests/e2e/test_fleet.py::test_all_sites_are_shown_side_by_side_those_that_are_not_deployed_too",
     "bin/edge drift <site>": "tests/e2e/test_fleet.py::"
     "test_drift_names_what_was_changed_by_hand_and_nothing_once_it_is_put_right",
-    "bin/edge unlock <site>": "tests/edge/test_unlock.py::test_a_lock_that_was_left_is_told_and_cleared_on_request",
+    "bin/edge order --base <commit>": "tests/edge/test_order.py::test_the_command_reads_the_difference_from_git",
+    "bin/edge rollout --base <commit>": "tests/edge/test_fleet.py::"
+    "test_a_rollout_goes_ring_by_ring_and_looks_after_each",
+    "bin/edge unlock <site>": "tests/e2e/test_backends.py::"
+    "test_edge_unlock_clears_the_lock_that_a_killed_update_has_left",
     "bin/edge mesh <site>": _TUNNEL + "edge_mesh_shows_both_ends",
     "bin/edge pin <site>": "tests/e2e/test_pin.py::test_every_digest_and_checksum_is_found_again",
     "bin/edge device <site> list": _DEVICE,
@@ -80,6 +84,8 @@ RUN_BY: Mapping[str, str] = {
     "bin/edge destroy <site>": "tests/e2e/test_rebuild.py::test_destroy_and_up_bring_every_reading_back",
     "pulumi preview --refresh": _ENGINE,
     "pulumi preview --stack <site> --policy-pack policy": _POLICY,
+    "pulumi cancel --stack <site>": "tests/e2e/test_backends.py::"
+    "test_a_lock_that_was_left_in_a_bucket_is_told_by_the_next_update_and_cleared",
     "pulumi up": _UP,
     "pulumi up --stack hq": _UP,
     "pulumi up --stack <site>": _UP,

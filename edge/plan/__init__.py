@@ -15,7 +15,7 @@ from edge.plan.peers import diagram
 from edge.plan.policies import broken
 from edge.plan.previews import fold, read
 from edge.plan.record import record
-from edge.plan.revisions import Repository, Revision, touched
+from edge.plan.revisions import Repository, Revision, refusable, touched
 from edge.plan.steps import steps
 from edge.plan.verdict import Recorded, SitePlan, Verdict, judge
 
@@ -49,7 +49,7 @@ def compare(repository: Repository, base: str, previews: Mapping[str, Mapping[st
     after = Revision(repository.folder)
     with tempfile.TemporaryDirectory() as folder:
         before = repository.extract(commit, Path(folder))
-        sites = sorted(touched(repository.changed(commit), before, after))
+        sites = sorted(touched(repository.changed(commit), before, after) | refusable(before, after))
         plans = fold(plan_sites(sites, before, after), previews or {})
         return Plan(
             base=commit,

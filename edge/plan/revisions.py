@@ -15,8 +15,11 @@ from config.loader import PROJECT
 from edge.site import EdgeError
 
 #: What no site is made of.
-_INERT_FOLDERS = {".ci", ".github", "docs", "edge", "lab", "policy", "tests"}
-_INERT_FILES = {".gitignore", "CODEOWNERS", "Makefile"}
+_INERT_FOLDERS = {".ci", ".github", "bin", "docs", "edge", "lab", "policy", "tests"}
+_INERT_FILES = {".gitignore", "CODEOWNERS", "Makefile", "pyproject.toml", "requirements-dev.txt"}
+
+#: In any revision.
+_REGISTRY = PurePosixPath("config/mesh")
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Revision:
     @cached_property
     def registry(self) -> Mapping[str, Mapping[str, Any]]:
         """The registry's files by site; what cannot be read is empty."""
-        return {path.stem: _read(path) for path in sorted(self.folder.glob("config/mesh/*.yaml"))}
+        return {path.stem: _read(path) for path in sorted((self.folder / _REGISTRY).glob("*.yaml"))}
 
     @property
     def hubs(self) -> set[str]:
@@ -61,23 +64,29 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 
 def touched(paths: Iterable[str], before: Revision, after: Revision) -> set[str]:
-    """The sites that a change of these files can touch.
+    """The sites for which an update would read something new, if these files change.
 
-    Its own stack file touches a site; its registry file touches its peers too, and all where it says of networks or
-    headquarters, which every site is checked against. Whatever else a site may be made of touches all.
+    Its own stack file touches a site; its registry file touches headquarters too, whose own touches all. Whatever else
+    a site may be made of touches all.
     """
     everything = before.sites | after.sites
+    hubs = before.hubs | after.hubs
     found: set[str] = set()
     for path in map(PurePosixPath, paths):
-        if path.match("config/mesh/*.yaml"):
-            if path.stem in before.hubs | after.hubs or _networks(before, path.stem) != _networks(after, path.stem):
-                return everything
-            found |= {path.stem} | before.hubs | after.hubs
+        if path.parent == _REGISTRY and path.suffix == ".yaml":
+            found |= everything if path.stem in hubs else {path.stem} | hubs
         elif path.match("Pulumi.*.yaml") and len(path.parts) == 1:
             found.add(path.name.split(".")[1])
         elif not (path.parts[0] in _INERT_FOLDERS or path.name in _INERT_FILES or path.suffix == ".md"):
             return everything
     return found & everything
+
+
+def refusable(before: Revision, after: Revision) -> set[str]:
+    """The sites that a change may refuse: all where networks change, against which each checks its own."""
+    names = before.registry.keys() | after.registry.keys()
+    differ = any(_networks(before, name) != _networks(after, name) for name in names)
+    return before.sites | after.sites if differ else set()
 
 
 def _networks(revision: Revision, site: str) -> object:

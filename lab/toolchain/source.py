@@ -152,3 +152,13 @@ def actionlint() -> Path:
         package="github.com/rhysd/actionlint/cmd/actionlint",
         why="the judge of the CI files, from its own source; half a minute",
     )
+
+
+def gofakes3() -> Path:
+    """Build a server of buckets, before which the engine keeps a state as in S3."""
+    return golang.build(
+        MODULES / "gofakes3",
+        name="gofakes3",
+        package="github.com/johannesboyne/gofakes3/cmd/gofakes3",
+        why="a server that speaks S3's protocol, from its own source; half a minute",
+    )

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from config.loader import PROJECT, REGISTRY
+from edge import rollout as rollout_command
 from edge import status
 from edge.__main__ import main
 from edge.order import Step
@@ -30,7 +31,8 @@ def says(world: World, who: str, *, tunnels: Any, alarms: Any = (), container: A
 def stack_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """Of headquarters and one site, which are all there are."""
     (tmp_path / "mesh").mkdir()
-    monkeypatch.setattr(status, "REGISTRY", tmp_path / "mesh")
+    for module in (rollout_command, status):
+        monkeypatch.setattr(module, "REGISTRY", tmp_path / "mesh")
     for name in ("hq", "oslo"):
         content = {"config": {f"{PROJECT}:site": section(name)}}
         (tmp_path / f"Pulumi.{name}.yaml").write_text(yaml.safe_dump(content))
@@ -96,6 +98,18 @@ def test_a_backend_that_lets_nobody_in_hides_no_other_site(
     hq, oslo = json.loads(capsys.readouterr().out)
     assert (hq["problems"], oslo["lastUpdate"]) == ([], "unknown")
     assert oslo["problems"][0].startswith("pulumi stack output of oslo")
+
+
+@pytest.mark.parametrize("words", [["status"], ["rollout", "--base", "HEAD~1"]])
+def test_each_site_is_looked_for_where_its_state_is(
+    well: World, rollout: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    monkeypatch.setenv("PULUMI_BACKEND_URL", "file:///of-the-shell")
+    with (tmp_path / "mesh" / "oslo.yaml").open("a") as entry:
+        entry.write("backend: s3://oslo?region=eu-north-1\n")
+    assert main([*words, rollout[-1]]) == 0
+    found = {(asked.split("--stack ")[1].split()[0], at) for at, asked in well.backends if "--stack" in asked}
+    assert found == {("hq", "file:///of-the-shell"), ("oslo", "s3://oslo?region=eu-north-1")}
 
 
 def test_alarms_and_stopped_containers_are_counted(

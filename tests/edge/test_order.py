@@ -81,8 +81,8 @@ def committed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
 
     def commit(**changed: dict[str, Any]) -> None:
         write_registry(folder, files(**changed))
-        for site in files():
-            (tmp_path / f"Pulumi.{site}.yaml").touch()
+        for name in SITES:
+            (tmp_path / f"Pulumi.{name}.yaml").touch()
         for words in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--allow-empty", "--message=x"]):
             subprocess.run([*git, *words], cwd=tmp_path, check=True)
 
@@ -119,4 +119,16 @@ def test_what_is_not_committed_yet_counts_as_it_would_be_deployed(
 @pytest.mark.usefixtures("committed")
 def test_a_revision_that_is_not_there_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["order", "--base", "nowhere"]) == 1
-    assert capsys.readouterr().err.startswith("edge: git archive: fatal: ")
+    said = capsys.readouterr().err
+    assert said.startswith("edge: git archive: fatal: ")
+    assert "--base names what is deployed now" in said
+
+
+@pytest.mark.usefixtures("committed")
+def test_a_site_that_is_no_more_is_headquarters_matter_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in (tmp_path / "Pulumi.tromso.yaml", tmp_path / "config" / "mesh" / "tromso.yaml"):
+        path.unlink()
+    assert main(["order", "--base", "HEAD"]) == 0
+    assert capsys.readouterr().out == "1  headquarters  hq\n"

@@ -11,6 +11,7 @@ _PROGRAM = """\
 #!/bin/sh
 printf '%s\\n' "{name} $*" >> {folder}/asked
 cat > {folder}/stdin-{name}
+printf '%s\\t%s\\n' "$PULUMI_BACKEND_URL" "{name} $*" >> {folder}/asked-at
 case "$*" in $(cat {folder}/refuses-{name})*) echo 'error: refused' >&2; exit 1 ;; esac
 key={name}
 for word in "$@"; do [ ! -e "{folder}/answer-{name}:$word" ] || key={name}:$word; done
@@ -46,5 +47,14 @@ class World:
 
     @property
     def asked(self) -> list[str]:
-        path = self.folder / "asked"
+        return self._lines("asked")
+
+    @property
+    def backends(self) -> list[tuple[str, str]]:
+        """Which backend the engine was to ask, and what."""
+        lines = [line.partition("\t") for line in self._lines("asked-at")]
+        return [(backend, words) for backend, _, words in lines if words.startswith("pulumi ")]
+
+    def _lines(self, name: str) -> list[str]:
+        path = self.folder / name
         return path.read_text().splitlines() if path.exists() else []

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from edge.plan.revisions import Repository, Revision, touched
+from edge.plan.revisions import Repository, Revision, refusable, touched
 from edge.site import EdgeError
 
 SITES = ("bergen", "hq", "oslo")
@@ -34,7 +34,15 @@ def write(folder: Path, **files: object) -> Revision:
         ("components/iot_stack/component.py", set(SITES)),
         ("__main__.py", set(SITES)),
         ("requirements.txt", set(SITES)),
+        ("services/alarms/settings.py", set(SITES)),
+        # A machine that was there already gets one of its programs.
+        ("node_image/rootfs/usr/local/lib/fjord-edge/install-files", set(SITES)),
         ("something/new", set(SITES)),
+        # What is deployed of it is in requirements.txt.
+        ("pyproject.toml", set()),
+        ("requirements-dev.txt", set()),
+        ("bin/edge", set()),
+        ("tests/golden/oslo/config/mesh/oslo.yaml", set()),
         ("tests/sites.py", set()),
         ("edge/plan/steps.py", set()),
         ("policy/__main__.py", set()),
@@ -48,12 +56,14 @@ def test_a_file_touches_what_is_made_of_it(tmp_path: Path, path: str, expected: 
     assert touched([path], revision, revision) == expected
 
 
-def test_a_sites_networks_touch_all_since_they_may_overlap(tmp_path: Path) -> None:
+def test_a_sites_networks_may_overlap_those_of_any_other(tmp_path: Path) -> None:
     for name in ("before", "after"):
         (tmp_path / name).mkdir()
     before = write(tmp_path / "before")
     after = write(tmp_path / "after", oslo={"role": "site", "networks": ["10.9.0.0/24"]})
-    assert touched(["config/mesh/oslo.yaml"], before, after) == set(SITES)
+    assert touched(["config/mesh/oslo.yaml"], before, after) == {"hq", "oslo"}
+    assert refusable(before, after) == set(SITES)
+    assert refusable(before, before) == set()
 
 
 def test_no_file_touches_no_site(tmp_path: Path) -> None:
