@@ -2,19 +2,17 @@
 
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
-from config.loader import PROJECT
 from lab import hypervisor
 from lab.paths import CHECKOUT
 from lab.stacks import Stack
 from tests.documented import RUN_BY
+from tests.e2e.filled_in import fill_in
 
 
 def lab(command: str, folder: Path = CHECKOUT, **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -28,25 +26,6 @@ def lab(command: str, folder: Path = CHECKOUT, **environment: str) -> "subproces
         text=True,
         check=False,
     )
-
-
-@pytest.fixture
-def copy(tmp_path: Path) -> Path:
-    """A checkout of the same files, without a lab, its caches its own."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=CHECKOUT,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    checkout = tmp_path / "fjord-edge"
-    for name in filter(None, listed.stdout.split("\0")):
-        if (CHECKOUT / name).exists():
-            (checkout / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(CHECKOUT / name, checkout / name)
-    (checkout / ".venv").symlink_to(CHECKOUT / ".venv")
-    return checkout
 
 
 #: Its other parts are run by the tests of what they measure.
@@ -118,18 +97,8 @@ def test_a_site_of_ones_own_comes_to_its_preview_by_the_readmes_steps(oslo: Stac
     refused = typed("pulumi preview --stack <site>")
     assert refused.returncode != 0
     assert "CHANGE-ME" in refused.stdout + refused.stderr
-    fill_in(copy / "Pulumi.alesund.yaml", yaml.safe_load(oslo.config_file.read_text()))
+    fill_in(copy / "Pulumi.alesund.yaml", oslo)
     assert typed("bin/edge env <site>").returncode == 0
     accepted = typed("pulumi preview --stack <site>")
     assert accepted.returncode == 0, accepted.stdout + accepted.stderr
     assert re.search(r"\+ \d+ to create", accepted.stdout)
-
-
-def fill_in(path: Path, like: dict[str, Any]) -> None:
-    """As a person would; a lab's keys and images, and nothing that makes it an example."""
-    content, section = yaml.safe_load(path.read_text()), like["config"][f"{PROJECT}:site"]
-    section["node"]["network"]["address"] = "10.20.0.13/24"
-    del section["allowPublishedSeed"]
-    del section["node"]["hypervisor"]["knownHosts"]
-    content["config"][f"{PROJECT}:site"] = section
-    path.write_text(yaml.safe_dump(content))
