@@ -1,18 +1,24 @@
 """What the documents tell a reader to type does what they say."""
 
+import json
 import os
 import re
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from lab import hypervisor
 from lab.paths import CHECKOUT
+from lab.sensors import on_node
 from lab.stacks import Stack
 from tests.documented import RUN_BY
 from tests.e2e.filled_in import fill_in
+from tests.e2e.registered import registered
 
 
 def lab(command: str, folder: Path = CHECKOUT, **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -75,7 +81,18 @@ def test_a_command_does_its_work_in_a_checkout_without_a_lab(copy: Path, command
     assert changed == []
 
 
-def test_a_site_of_ones_own_comes_to_its_preview_by_the_readmes_steps(oslo: Stack, copy: Path) -> None:
+@contextmanager
+def known_at_headquarters(hq: Stack, **site: dict[str, Any]) -> Iterator[None]:
+    """Its registry file is merged and headquarters is deployed; afterwards neither."""
+    try:
+        with registered(**site):
+            hq.up()
+            yield
+    finally:
+        hq.up()
+
+
+def test_a_site_of_ones_own_is_deployed_beside_oslo_by_the_readmes_steps(hq: Stack, oslo: Stack, copy: Path) -> None:
     (copy.parent / "backend").mkdir()
     (copy.parent / "passphrase").write_text("of this test alone")
     environment = {
@@ -83,10 +100,10 @@ def test_a_site_of_ones_own_comes_to_its_preview_by_the_readmes_steps(oslo: Stac
         "PULUMI_CONFIG_PASSPHRASE_FILE": str(copy.parent / "passphrase"),
     }
 
-    def typed(command: str) -> "subprocess.CompletedProcess[str]":
+    def typed(command: str, answers: str = "") -> "subprocess.CompletedProcess[str]":
         assert command in RUN_BY
         line = command.replace("<site>", "alesund").replace("<hypervisor>", str(hypervisor.ADDRESS))
-        return oslo.shell(line.replace("<team>", "@alesund"), folder=copy, environment=environment)
+        return oslo.shell(f"{line.replace('<team>', '@alesund')} {answers}", folder=copy, environment=environment)
 
     for command in ("ssh-keyscan <hypervisor> >> config/known_hosts", "bin/edge new-site <site> --owner <team>"):
         done = typed(command)
@@ -102,3 +119,16 @@ def test_a_site_of_ones_own_comes_to_its_preview_by_the_readmes_steps(oslo: Stac
     accepted = typed("pulumi preview --stack <site>")
     assert accepted.returncode == 0, accepted.stdout + accepted.stderr
     assert re.search(r"\+ \d+ to create", accepted.stdout)
+    with known_at_headquarters(hq, alesund=entry):
+        try:
+            deployed = typed("pulumi up --stack <site>", "--yes --skip-preview")
+            assert deployed.returncode == 0, deployed.stdout + deployed.stderr
+            on_node(hq, f"ping -n -q -c 1 -w 60 {entry['address']}")
+            states = dict(json.loads(typed("bin/edge status <site>", "--json").stdout)["containers"])
+            assert states.keys() == set(on_node(oslo, "docker ps --format '{{.Names}}'").split())
+            assert [name for name, state in states.items() if not state.startswith("Up ")] == []
+        finally:
+            # None of its sensors ever spoke, which is a reason to stay up.
+            destroyed = typed("bin/edge destroy <site>", "--yes --force")
+            deleted = typed("bin/edge delete-data <site>", "--yes")
+    assert (destroyed.returncode, deleted.returncode) == (0, 0), destroyed.stderr + deleted.stderr
