@@ -81,8 +81,8 @@ def committed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
 
     def commit(**changed: dict[str, Any]) -> None:
         write_registry(folder, files(**changed))
-        for site in files():
-            (tmp_path / f"Pulumi.{site}.yaml").touch()
+        for name in files():
+            (tmp_path / f"Pulumi.{name}.yaml").touch()
         for words in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--allow-empty", "--message=x"]):
             subprocess.run([*git, *words], cwd=tmp_path, check=True)
 
