@@ -27,6 +27,14 @@ def imported(module: Path) -> Iterator[str]:
             yield str(node.module).partition(".")[0]
 
 
+def names(module: Path) -> Iterator[str]:
+    """What a module names: variables, attributes, and what it imports under whatever name."""
+    for node in ast.walk(ast.parse(module.read_text())):
+        match node:
+            case ast.Name(id=name) | ast.Attribute(attr=name) | ast.alias(name=name):
+                yield name
+
+
 @pytest.mark.parametrize("folder", TOUCH_PULUMI)
 def test_only_these_modules_touch_pulumi(folder: str) -> None:
     """Tests go through tests/recording.py: nobody asserts inside an `apply`, which an unknown value never runs."""
@@ -41,6 +49,14 @@ def test_only_these_modules_touch_pulumi(folder: str) -> None:
 def test_libvirt_is_behind_one_module() -> None:
     importing = [module for module in (CHECKOUT / "components").rglob("*.py") if "pulumi_libvirt" in imported(module)]
     assert [module.name for module in importing] == ["libvirt.py"]
+
+
+def test_no_stack_reads_anothers_state() -> None:
+    """What a site has to know of others is in the registry, and nothing of it is secret."""
+    program = [CHECKOUT / "__main__.py", *(CHECKOUT / "components").rglob("*.py"), *(CHECKOUT / "config").rglob("*.py")]
+    named = {module: {*names(module)} for module in program}
+    assert any("ComponentResource" in found for found in named.values())
+    assert [module for module, found in named.items() if "StackReference" in found] == []
 
 
 def test_a_program_on_node_or_hypervisor_needs_the_standard_library_alone() -> None:

@@ -1,20 +1,24 @@
 """What the documents tell a reader to type does what they say."""
 
+import json
 import os
 import re
-import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from config.loader import PROJECT
 from lab import hypervisor
 from lab.paths import CHECKOUT
+from lab.sensors import on_node
 from lab.stacks import Stack
 from tests.documented import RUN_BY
+from tests.e2e.filled_in import fill_in
+from tests.e2e.registered import registered
 
 
 def lab(command: str, folder: Path = CHECKOUT, **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -28,25 +32,6 @@ def lab(command: str, folder: Path = CHECKOUT, **environment: str) -> "subproces
         text=True,
         check=False,
     )
-
-
-@pytest.fixture
-def copy(tmp_path: Path) -> Path:
-    """A checkout of the same files, without a lab, its caches its own."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=CHECKOUT,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    checkout = tmp_path / "fjord-edge"
-    for name in filter(None, listed.stdout.split("\0")):
-        if (CHECKOUT / name).exists():
-            (checkout / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(CHECKOUT / name, checkout / name)
-    (checkout / ".venv").symlink_to(CHECKOUT / ".venv")
-    return checkout
 
 
 #: Its other parts are run by the tests of what they measure.
@@ -96,7 +81,18 @@ def test_a_command_does_its_work_in_a_checkout_without_a_lab(copy: Path, command
     assert changed == []
 
 
-def test_a_site_of_ones_own_comes_to_its_preview_by_the_readmes_steps(oslo: Stack, copy: Path) -> None:
+@contextmanager
+def known_at_headquarters(hq: Stack, **site: dict[str, Any]) -> Iterator[None]:
+    """Its registry file is merged and headquarters is deployed; afterwards neither."""
+    try:
+        with registered(**site):
+            hq.up()
+            yield
+    finally:
+        hq.up()
+
+
+def test_a_site_of_ones_own_is_deployed_beside_oslo_by_the_readmes_steps(hq: Stack, oslo: Stack, copy: Path) -> None:
     (copy.parent / "backend").mkdir()
     (copy.parent / "passphrase").write_text("of this test alone")
     environment = {
@@ -104,10 +100,10 @@ def test_a_site_of_ones_own_comes_to_its_preview_by_the_readmes_steps(oslo: Stac
         "PULUMI_CONFIG_PASSPHRASE_FILE": str(copy.parent / "passphrase"),
     }
 
-    def typed(command: str) -> "subprocess.CompletedProcess[str]":
+    def typed(command: str, answers: str = "") -> "subprocess.CompletedProcess[str]":
         assert command in RUN_BY
         line = command.replace("<site>", "alesund").replace("<hypervisor>", str(hypervisor.ADDRESS))
-        return oslo.shell(line.replace("<team>", "@alesund"), folder=copy, environment=environment)
+        return oslo.shell(f"{line.replace('<team>', '@alesund')} {answers}", folder=copy, environment=environment)
 
     for command in ("ssh-keyscan <hypervisor> >> config/known_hosts", "bin/edge new-site <site> --owner <team>"):
         done = typed(command)
@@ -118,18 +114,21 @@ def test_a_site_of_ones_own_comes_to_its_preview_by_the_readmes_steps(oslo: Stac
     refused = typed("pulumi preview --stack <site>")
     assert refused.returncode != 0
     assert "CHANGE-ME" in refused.stdout + refused.stderr
-    fill_in(copy / "Pulumi.alesund.yaml", yaml.safe_load(oslo.config_file.read_text()))
+    fill_in(copy / "Pulumi.alesund.yaml", oslo)
     assert typed("bin/edge env <site>").returncode == 0
     accepted = typed("pulumi preview --stack <site>")
     assert accepted.returncode == 0, accepted.stdout + accepted.stderr
     assert re.search(r"\+ \d+ to create", accepted.stdout)
-
-
-def fill_in(path: Path, like: dict[str, Any]) -> None:
-    """As a person would; a lab's keys and images, and nothing that makes it an example."""
-    content, section = yaml.safe_load(path.read_text()), like["config"][f"{PROJECT}:site"]
-    section["node"]["network"]["address"] = "10.20.0.13/24"
-    del section["allowPublishedSeed"]
-    del section["node"]["hypervisor"]["knownHosts"]
-    content["config"][f"{PROJECT}:site"] = section
-    path.write_text(yaml.safe_dump(content))
+    with known_at_headquarters(hq, alesund=entry):
+        try:
+            deployed = typed("pulumi up --stack <site>", "--yes --skip-preview")
+            assert deployed.returncode == 0, deployed.stdout + deployed.stderr
+            on_node(hq, f"ping -n -q -c 1 -w 60 {entry['address']}")
+            states = dict(json.loads(typed("bin/edge status <site>", "--json").stdout)["containers"])
+            assert states.keys() == set(on_node(oslo, "docker ps --format '{{.Names}}'").split())
+            assert [name for name, state in states.items() if not state.startswith("Up ")] == []
+        finally:
+            # None of its sensors ever spoke, which is a reason to stay up.
+            destroyed = typed("bin/edge destroy <site>", "--yes --force")
+            deleted = typed("bin/edge delete-data <site>", "--yes")
+    assert (destroyed.returncode, deleted.returncode) == (0, 0), destroyed.stderr + deleted.stderr

@@ -1,4 +1,4 @@
-"""A new site's files, on an engine that answers as told; with the real one in tests/e2e/test_new_site.py."""
+"""A new site's files, on an engine that answers as told; with the real one in tests/e2e/test_docs.py."""
 
 import base64
 from datetime import date

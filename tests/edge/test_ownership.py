@@ -1,4 +1,4 @@
-"""What a shell needs for a site, and a site that passes to another team; with the real engine in tests/e2e."""
+"""A site's shell, and a site that passes to another team; with the real engine in tests/e2e/test_ownership.py."""
 
 import os
 import subprocess
