@@ -27,9 +27,10 @@ clean: down ## `down`, and remove the caches too
 	@rm -rf .venv policy/.venv .cache
 
 test: machine check up ## everything: `check`, `up`, and the tests in the lab
-	@.venv/bin/pytest --quiet tests/e2e
+	@.venv/bin/pytest --quiet -m "not long" tests/e2e
 
-drills: up ## each harm under load three times, ten power cuts, and what they cost: 45 minutes; root
+drills: up ## the long tests in the lab, each harm under load three times, ten power cuts: an hour; root
+	@.venv/bin/pytest --quiet -m long tests/e2e
 	@$(PYTHON) -m lab drills
 
 bench: up ## figures of docs/benchmarks.md; PART=preview, boot, registry, plan, goodput, recovery, pipeline, alarms or traffic takes one of them
