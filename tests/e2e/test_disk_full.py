@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from components.iot_stack.on_node.mend import MENDED
 from lab.sensors import Reading, mosquitto_pub, now_ms, on_node, query
 from lab.stacks import Stack
@@ -35,6 +37,7 @@ def mended(oslo: Stack) -> str:
     return on_node(oslo, f"sudo cat {MENDED} 2> /dev/null || true")
 
 
+@pytest.mark.long
 def test_what_is_acknowledged_then_is_stored_once_there_is_room_and_nobody_helps(oslo: Stack) -> None:
     since = now_ms()
     on_node(oslo, f"sudo rm --force {MENDED}")

@@ -92,6 +92,7 @@ def known_at_headquarters(hq: Stack, **site: dict[str, Any]) -> Iterator[None]:
         hq.up()
 
 
+@pytest.mark.long
 def test_a_site_of_ones_own_is_deployed_beside_oslo_by_the_readmes_steps(hq: Stack, oslo: Stack, copy: Path) -> None:
     (copy.parent / "backend").mkdir()
     (copy.parent / "passphrase").write_text("of this test alone")

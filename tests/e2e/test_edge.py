@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from config.derive import Seed, identity_key, wireguard_key
@@ -30,6 +31,7 @@ def test_status_tells_the_facts_and_that_all_is_well(oslo: Stack) -> None:
     assert printed.endswith("all is well\n")
 
 
+@pytest.mark.long
 def test_another_seed_takes_three_steps_and_keeps_the_data(oslo: Stack, tmp_path: Path) -> None:
     """On a copy of the stack file: what an update would do is a preview's word here, and other tests replace VMs."""
     file = tmp_path / "Pulumi.oslo.yaml"

@@ -231,6 +231,7 @@ def test_a_wrong_key_fails_the_update_and_the_tunnel_comes_back_by_itself(hq: St
     assert hq.preview() == {"same": hq.preview()["same"]}
 
 
+@pytest.mark.long
 def test_when_packets_are_eaten_and_the_update_is_killed_the_node_goes_back_alone(hq: Stack, oslo: Stack) -> None:
     """Headquarters' firewall eats what comes to a port that is nobody's."""
     trial = "sudo test -e /run/fjord-edge-mesh/trial && echo tried || true"
@@ -307,6 +308,7 @@ def edge_key(stack: Stack, *words: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.long
 def test_both_ends_change_their_keys_in_two_steps_without_losing_a_summary(hq: Stack, oslo: Stack) -> None:
     """Both at once: headquarters' next key is on a second interface and port, the site's is its peer's second key."""
     account = account_of(oslo, "oslo", hq)

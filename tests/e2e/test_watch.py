@@ -8,6 +8,8 @@ import sys
 import time
 from typing import Any
 
+import pytest
+
 from config import derive
 from lab import hypervisor
 from lab.sensors import on_node
@@ -15,6 +17,7 @@ from lab.stacks import Stack
 from tests.e2e.test_alarms import RECEIVER
 
 
+@pytest.mark.long
 def test_a_site_that_says_nothing_is_told_and_told_to_be_back(hq: Stack, oslo: Stack) -> None:
     command = ["timeout", "400", sys.executable, "-c", RECEIVER, str(hypervisor.ADDRESS)]
     with subprocess.Popen(hypervisor.operator_command(command), stdout=subprocess.PIPE, text=True) as receiver:
