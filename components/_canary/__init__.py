@@ -6,8 +6,6 @@ from pathlib import Path
 from components._files import CONFIGURATION, PROGRAMS, File
 from components._services import Service
 
-_PROGRAM = f"{PROGRAMS}/canary"
-
 
 def canary_files(service: Service) -> list[File]:
     """The program, and what it starts."""
@@ -27,14 +25,19 @@ def canary_files(service: Service) -> list[File]:
     }
     program = (Path(__file__).parent / "on_node" / "canary.py").read_text()
     return [
-        File(path=_PROGRAM, contents=program, mode=0o755),
+        File(path=_program(service), contents=program, mode=0o755),
         File(path=_file(service), contents=json.dumps(asked, indent=2) + "\n", mode=0o600),
     ]
 
 
 def try_canary(service: Service) -> str:
     """The command that fails where the service does not become healthy with its new image and files."""
-    return f"{_PROGRAM} {_file(service)}"
+    return f"{_program(service)} {_file(service)}"
+
+
+def _program(service: Service) -> str:
+    """Each service's own: services are installed side by side, and none may write what another keeps a copy of."""
+    return f"{PROGRAMS}/canary-{service.name}"
 
 
 def _file(service: Service) -> str:

@@ -111,6 +111,20 @@ Type=oneshot
 ExecStart={_MEND}
 """
 
+_BEFORE_DOCKER = f"""\
+[Unit]
+Description=Takes torn ends out of the database's log
+RequiresMountsFor={DATA}
+Before=docker.service
+
+[Service]
+Type=oneshot
+ExecStart={_MEND} log
+
+[Install]
+WantedBy=multi-user.target
+"""
+
 _TIMER = """\
 [Unit]
 Description=A look at the services each minute
@@ -142,12 +156,14 @@ def hook_files() -> list[File]:
         File(path=_MEND, contents=(programs / "mend.py").read_text(), mode=0o755),
         File(path=f"{_UNIT}.service", contents=_SERVICE),
         File(path=f"{_UNIT}.timer", contents=_TIMER),
+        File(path=f"{_UNIT}-log.service", contents=_BEFORE_DOCKER),
     ]
 
 
 #: The command that puts them in force.
 APPLY_HOOKS = (
-    "systemctl daemon-reload && systemctl --quiet enable fjord-edge-mend.timer && systemctl start fjord-edge-mend.timer"
+    "systemctl daemon-reload && systemctl --quiet enable fjord-edge-mend.timer fjord-edge-mend-log.service && "
+    "systemctl start fjord-edge-mend.timer"
 )
 
 

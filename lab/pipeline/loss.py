@@ -2,6 +2,7 @@
 
 import os
 import random
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -94,12 +95,9 @@ def _disk_full(pipeline: Pipeline, seconds: float) -> None:
 
 
 def _disk_freed(pipeline: Pipeline, seconds: float) -> None:
-    """The database is started anew, as the node itself does it: components/iot_stack/on_node/mend.py."""
     pipeline.fill()
     time.sleep(seconds)
     pipeline.free()
-    pipeline.stop("influxdb")
-    pipeline.start("influxdb")
 
 
 def _queue_truncated(pipeline: Pipeline, _: float) -> None:
@@ -110,6 +108,26 @@ def _queue_truncated(pipeline: Pipeline, _: float) -> None:
         os.truncate(queue, queue.stat().st_size * 3 // 4)
     mend.salvage(queue)
     pipeline.start("mosquitto")
+
+
+#: Where the programs are: a small disk is mounted there alone.
+_MEND_LOG = """
+import sys
+from pathlib import Path
+from components.iot_stack.on_node import mend
+mend.mend_log(Path(sys.argv[1]))
+"""
+
+
+def _started_twice(pipeline: Pipeline) -> None:
+    """The node mends the database's log, and starts it; what it has then it must have after another start too."""
+    pipeline.stop("influxdb")
+    if pipeline.kind == "ours":
+        pipeline.run(sys.executable, "-c", _MEND_LOG, str(pipeline.data("influxdb") / mend.LOG.name))
+    pipeline.start("influxdb")
+    time.sleep(AFTER_SECONDS)
+    pipeline.stop("influxdb")
+    pipeline.start("influxdb")
 
 
 DRILLS: Mapping[str, Drill] = {
@@ -143,6 +161,7 @@ def lose(kind: Kind, name: str, folder: Path, *, seconds: float | None = None) -
         in_flight = _in_flight(pipeline, load)
         drill.harm(pipeline, lasts)
         load.result()
+        _started_twice(pipeline)
         acknowledged = load.acknowledged()
         missing, _ = pipeline.drained(acknowledged, QUIET_SECONDS, DRAIN_SECONDS)
     return Loss(

@@ -152,10 +152,11 @@ class Pipeline:
     def fill(self) -> None:
         """Take all the room that the database has on the disk of the data."""
         user = str(self.site.programs["influxdb"].user)
-        as_database = ("setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups")
-        dd = ("dd", "if=/dev/zero", f"of={self._ballast}", "oflag=append", "conv=notrunc")
-        for block in ("1M", "4k"):
-            self.run(*as_database, *dd, f"bs={block}", fails=True)
+        as_database = f"setpriv --reuid={user} --regid={user} --clear-groups"
+        dd = f"dd if=/dev/zero of={self._ballast.name} oflag=append conv=notrunc"
+        # Another user may not walk to the folder.
+        lines = [f"cd {self._ballast.parent}", *(f"{as_database} {dd} bs={size} || true" for size in ("1M", "4k"))]
+        self.run("sh", "-ec", "\n".join([*lines, f"test -s {self._ballast.name}"]))
 
     def free(self) -> None:
         """Give the room back."""

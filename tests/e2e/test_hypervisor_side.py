@@ -51,10 +51,10 @@ def growing(hq: Stack) -> Iterator[int]:
     with hq.edited("node", "dataDiskGib", value=size + 2):
         yield size + 2
     disk = "/dev/disk/by-id/virtio-fjord-data"
-    on_node(hq, "docker stop influxdb")
+    on_node(hq, "sudo systemctl stop docker.service docker.socket")
     on_node(hq, f"sudo sh -c 'umount /srv/fjord-edge; e2fsck -fp {disk}; resize2fs {disk} {size}G'")
     inside("virsh", "blockresize", "hq", "vdb", f"{size}G")
-    on_node(hq, "sudo systemctl restart 'srv-fjord\\x2dedge.mount' && docker start influxdb")
+    on_node(hq, "sudo systemctl restart 'srv-fjord\\x2dedge.mount' && sudo systemctl start docker.service")
     hq.up()
 
 

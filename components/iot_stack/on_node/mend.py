@@ -1,9 +1,13 @@
 #!/usr/bin/env python3
 """Runs on the node each minute: mends what a service does not mend itself, and writes down that it did.
 
-The broker does not start on a damaged queue (eclipse/mosquitto#3160): what can be read of it becomes a new one. The
-database refuses every write after its disk was full, also when there is room again: its log's buffered writer keeps its
-first error (InfluxDB 1.8, tsdb/engine/tsm1/wal.go). It is started anew.
+The broker does not start on a damaged queue (eclipse/mosquitto#3160): what can be read of it becomes a new one.
+
+The database refuses every write after its disk was full, also when there is room again: its log's buffered writer keeps
+its first error. It is started anew. When it starts on a log whose last entry is torn, it cuts that off and writes on
+where the file ended before, so that zeros lie between; at its next start it cuts off all that is behind them (InfluxDB
+1.8, tsdb/engine/tsm1: wal.go, cache.go). Torn ends and zeros are taken out while it is stopped; `log` does so
+before a boot starts it.
 """
 
 import base64
@@ -11,18 +15,20 @@ import contextlib
 import json
 import os
 import sqlite3
+import struct
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 DATA = Path("/srv/fjord-edge")
 QUEUE = DATA / "mosquitto" / "mosquitto.sqlite"
 USERS = Path("/etc/fjord-edge/influxdb-users.json")
+LOG = DATA / "influxdb" / "wal"
 
 #: What was mended, a JSON object a line; read by the facts.
 MENDED = Path("/var/lib/fjord-edge/mended.jsonl")
@@ -33,6 +39,9 @@ READERS = ("telegraf", "alarms")
 #: mosquitto's `mosq_ms_queued` and `mosq_md_out`.
 QUEUED, OUTGOING = 11, 1
 
+#: An entry of the database's log: one of these kinds and its length, then so many bytes.
+ENTRY, ENTRY_KINDS = struct.Struct(">BI"), (1, 2, 3)
+
 #: With less room than that a write may be refused for good reason.
 ROOM_BYTES = 64 << 20
 
@@ -42,8 +51,11 @@ AGAIN_SECONDS = 5
 TIMEOUT_SECONDS = 20
 
 
-def main() -> int:
-    """Look at both."""
+def main(words: Sequence[str]) -> int:
+    """Look at both; `log`: mend the log of a database that does not run."""
+    if words == ["log"]:
+        mend_log(LOG)
+        return 0
     for found in (broker(), database()):
         if found:
             print(found)
@@ -140,14 +152,68 @@ def rows(damaged: sqlite3.Connection, table: str) -> Iterator[tuple[Any, ...]]:
 
 
 def database() -> str | None:
-    """Start a database anew that refuses what it has room for."""
-    if state("influxdb") != "running" or not USERS.exists():
+    """Start a database anew that refuses what it has room for, or would lose what is behind zeros in its log."""
+    if state("influxdb") != "running":
         return None
+    if refused := refusals():
+        reason = f"the database refused writes with room on its disk, and was started anew: {refused[-1]}"
+    elif any(is_holed(segment.read_bytes()) for segment in LOG.rglob("*.wal")):
+        reason = "the database's log had a hole behind which its next start would have lost all; it was taken out"
+    else:
+        return None
+    docker("stop", "influxdb")
+    try:
+        mend_log(LOG)
+    finally:
+        docker("start", "influxdb")
+    return reason
+
+
+def refusals() -> list[str]:
+    """Why it refuses, asked twice; nothing where it does not, or has no room."""
+    if not USERS.exists():
+        return []
     refused = [reason for _ in range(2) if (reason := refusal())]
-    if len(refused) < 2 or os.statvfs(DATA).f_bavail * os.statvfs(DATA).f_frsize < ROOM_BYTES:
-        return None
-    docker("restart", "influxdb")
-    return f"the database refused writes with room on its disk, and was started anew: {refused[-1]}"
+    disk = os.statvfs(DATA)
+    return refused if len(refused) == 2 and disk.f_bavail * disk.f_frsize >= ROOM_BYTES else []
+
+
+def mend_log(log: Path) -> None:
+    """Take torn ends and zeros out of the segments of a log that nobody has open."""
+    for segment in sorted(log.rglob("*.wal")):
+        content = segment.read_bytes()
+        entries = whole_entries(content)
+        if entries != content:
+            made = segment.with_suffix(".mended")
+            with made.open("wb") as file:
+                file.write(entries)
+                file.flush()
+                os.fsync(file.fileno())
+            status = segment.stat()
+            os.chown(made, status.st_uid, status.st_gid)
+            made.chmod(status.st_mode & 0o777)
+            made.replace(segment)
+
+
+def is_holed(content: bytes) -> bool:
+    """Whether there are entries behind what is none; a torn end may be one that is being written."""
+    return not content.startswith(whole_entries(content))
+
+
+def whole_entries(content: bytes) -> bytes:
+    """The entries of a segment, without zeros between them and without a torn end."""
+    kept, at = [], 0
+    while at + ENTRY.size <= len(content):
+        kind, length = ENTRY.unpack_from(content, at)
+        end = at + ENTRY.size + length
+        if kind in ENTRY_KINDS and end <= len(content):
+            kept.append(content[at:end])
+            at = end
+        elif kind == 0:
+            at = len(content) - len(content[at:].lstrip(b"\0"))
+        else:
+            break
+    return b"".join(kept)
 
 
 def refusal() -> str | None:
@@ -183,4 +249,4 @@ def docker(*words: str) -> "subprocess.CompletedProcess[str]":
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

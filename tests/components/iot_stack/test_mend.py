@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from components.iot_stack.on_node import mend
 from tests.components.iot_stack.test_rendered import grants
@@ -150,6 +152,7 @@ def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[D
     users.write_text(json.dumps(wanted))
     monkeypatch.setattr(mend, "USERS", users)
     monkeypatch.setattr(mend, "DATA", tmp_path)
+    monkeypatch.setattr(mend, "LOG", tmp_path / "wal")
     monkeypatch.setattr(mend, "AGAIN_SECONDS", 0)
     monkeypatch.setattr(mend, "state", lambda _: "running")
     yield Database
@@ -173,9 +176,52 @@ def test_a_database_that_refuses_with_room_on_its_disk_is_started_anew(
     did: list[tuple[str, ...]] = []
     monkeypatch.setattr(mend, "docker", lambda *words: did.append(words))
     said = mend.database()
-    assert did == [("restart", "influxdb")]
+    assert did == [("stop", "influxdb"), ("start", "influxdb")]
     assert said
     assert "no space left on device" in said
+
+
+ENTRIES = st.lists(st.tuples(st.sampled_from(mend.ENTRY_KINDS), st.binary(max_size=40)), max_size=6)
+
+
+def rendered(entries: list[tuple[int, bytes]]) -> bytes:
+    return b"".join(mend.ENTRY.pack(kind, len(payload)) + payload for kind, payload in entries)
+
+
+@given(ENTRIES, ENTRIES, st.integers(0, 60), st.binary(min_size=1, max_size=30))
+def test_of_a_log_every_whole_entry_is_kept_and_nothing_else(
+    first: list[tuple[int, bytes]], then: list[tuple[int, bytes]], zeros: int, payload: bytes
+) -> None:
+    torn = (mend.ENTRY.pack(1, len(payload)) + payload)[:-1]
+    content = rendered(first) + bytes(zeros) + rendered(then)
+    assert mend.whole_entries(content) == mend.whole_entries(content + torn) == rendered(first + then)
+    assert mend.is_holed(content + torn) == bool(zeros and then)
+
+
+def test_a_log_with_a_hole_is_mended_while_the_database_is_stopped(
+    database: type[Database], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segment = tmp_path / "wal" / "iot_data" / "autogen" / "1" / "_00001.wal"
+    segment.parent.mkdir(parents=True)
+    segment.write_bytes(rendered([(1, b"before")]) + bytes(9) + rendered([(1, b"after")]))
+    seen: list[tuple[str, bytes]] = []
+    monkeypatch.setattr(mend, "LOG", tmp_path / "wal")
+    monkeypatch.setattr(mend, "docker", lambda *words: seen.append((words[0], segment.read_bytes()[-14:])))
+    database.codes = [204, 204, 204, 204]
+    said = mend.database()
+    assert said
+    assert "a hole" in said
+    assert [word for word, _ in seen] == ["stop", "start"]
+    assert segment.read_bytes() == rendered([(1, b"before"), (1, b"after")])
+    assert mend.database() is None
+
+
+def test_before_a_boot_starts_the_database_a_torn_end_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    segment = tmp_path / "_00001.wal"
+    segment.write_bytes(rendered([(1, b"whole")]) + b"\1\0\0\0\x09torn")
+    monkeypatch.setattr(mend, "LOG", tmp_path)
+    assert mend.main(["log"]) == 0
+    assert segment.read_bytes() == rendered([(1, b"whole")])
 
 
 def test_a_database_without_room_is_left_alone(database: type[Database], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,6 +235,6 @@ def test_what_was_mended_is_written_down(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(mend, "MENDED", tmp_path / "lib" / "mended.jsonl")
     monkeypatch.setattr(mend, "broker", lambda: "the broker's queue was damaged")
     monkeypatch.setattr(mend, "database", lambda: None)
-    assert mend.main() == 0
+    assert mend.main([]) == 0
     [line] = mend.MENDED.read_text().splitlines()
     assert json.loads(line)["what"] == "the broker's queue was damaged"

@@ -204,7 +204,7 @@ def test_a_mirror_has_the_same_images_under_the_same_digests() -> None:
 def test_a_canary_is_told_what_the_container_is_and_none_of_its_data() -> None:
     service = containers.mosquitto(site_section("oslo").iot.images, [])  # type: ignore[union-attr]
     [program, told] = canary_files(service)
-    assert program.path == "/usr/local/lib/fjord-edge/canary"
+    assert program.path == "/usr/local/lib/fjord-edge/canary-mosquitto"
     asked = json.loads(told.contents)
     assert asked["files"] == service.configuration_directory
     assert "/srv/fjord-edge" not in told.contents
