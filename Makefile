@@ -26,8 +26,8 @@ clean: down ## `down`, and remove the caches too
 	@if [ -x $(PYTHON) ]; then $(PYTHON) -m lab clean; fi
 	@rm -rf .venv policy/.venv .cache
 
-test: machine check up ## everything: `check`, `up`, and the tests in the lab
-	@.venv/bin/pytest --quiet -m "not long" tests/e2e
+test: machine check up ## everything: `check`, `up`, and the tests in the lab, which end at the third failure
+	@.venv/bin/pytest --verbose --maxfail=3 --durations=40 -m "not long" tests/e2e
 
 drills: up ## the long tests in the lab, each harm under load three times, ten power cuts: an hour; root
 	@.venv/bin/pytest --quiet -m long tests/e2e
