@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from config.base import ConfigError
-from config.loader import REGISTRY
+from config.loader import CHECKOUT, REGISTRY
 from config.registry import Registry, load_registry
 from edge.look import look
 from edge.order import Step, since
@@ -18,6 +18,9 @@ _AT_ONCE = 4
 #: A clock is synchronised, and a tunnel dialled anew, some minutes after a boot.
 _SETTLE_SECONDS = 300
 _POLL_SECONDS = 10
+
+#: What no site may do is held before anything is changed, here as in deploy-sites.yml.
+_POLICY = ("--policy-pack", str(CHECKOUT / "policy"))
 
 #: Of a failed update's output, where it says why.
 _LAST_LINES = 20
@@ -69,7 +72,7 @@ def _deployed(step: Step, arguments: argparse.Namespace, registry: Registry) -> 
 
 def _update(site: Site) -> str:
     _say(f"{site.name}: pulumi up")
-    words = ["up", "--yes", "--skip-preview", "--non-interactive", "--suppress-progress"]
+    words = ["up", "--yes", "--non-interactive", "--suppress-progress", *_POLICY]
     begun = time.monotonic()
     done = site.engine(*words, "--stack", site.name, "--config-file", str(site.config_file), limit_seconds=None)
     if done.returncode != 0:

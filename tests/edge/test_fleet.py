@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from config.loader import PROJECT, REGISTRY
+from config.loader import CHECKOUT, PROJECT, REGISTRY
 from edge import rollout as rollout_command
 from edge import status
 from edge.__main__ import main
@@ -152,6 +152,8 @@ def test_a_rollout_goes_ring_by_ring_and_looks_after_each(
 ) -> None:
     assert main(rollout) == 0
     assert updates(well) == ["hq", "oslo"]
+    ups = [asked for asked in well.asked if asked.startswith("pulumi up ")]
+    assert all(f"--policy-pack {CHECKOUT}/policy" in asked and "--skip-preview" not in asked for asked in ups)
     looked = [asked.split("@")[1].split()[0] for asked in well.asked if asked.startswith("ssh ")]
     assert looked == ["10.20.0.11", "10.20.0.12"]
     lines = capsys.readouterr().out.splitlines()
