@@ -51,10 +51,12 @@ def growing(hq: Stack) -> Iterator[int]:
     with hq.edited("node", "dataDiskGib", value=size + 2):
         yield size + 2
     disk = "/dev/disk/by-id/virtio-fjord-data"
-    on_node(hq, "sudo systemctl stop docker.service docker.socket")
+    # A stopped Docker leaves its containers running, and they hold the disk.
+    on_node(hq, "sudo docker stop $(sudo docker ps -q) && sudo systemctl stop docker.service docker.socket")
     on_node(hq, f"sudo sh -c 'umount /srv/fjord-edge; e2fsck -fp {disk}; resize2fs {disk} {size}G'")
     inside("virsh", "blockresize", "hq", "vdb", f"{size}G")
     on_node(hq, "sudo systemctl restart 'srv-fjord\\x2dedge.mount' && sudo systemctl start docker.service")
+    on_node(hq, "sudo docker start $(sudo docker ps -aq)")
     hq.up()
 
 
