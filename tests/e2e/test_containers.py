@@ -9,6 +9,7 @@ import pytest
 from lab.console import LabError
 from lab.sensors import Reading, now_ms, on_node, publish, query
 from lab.stacks import Stack
+from tests.e2e.running import containers
 from tests.e2e.waiting import eventually
 
 
@@ -59,13 +60,6 @@ def test_every_containers_processes_are_bounded(running: Running) -> None:
         assert folder in on_node(stack, f"cat /proc/{container['State']['Pid']}/cgroup")
 
 
-IDS = "docker ps --no-trunc --format '{{.Names}} {{.ID}}'"
-
-
-def containers(stack: Stack) -> dict[str, str]:
-    return dict(line.split() for line in on_node(stack, IDS).splitlines())
-
-
 def test_a_bad_image_leaves_the_old_container_running(oslo: Stack) -> None:
     before = containers(oslo)
     other = oslo.site.iot.images.influxdb  # type: ignore[union-attr]
@@ -81,29 +75,6 @@ def test_a_bad_image_leaves_the_old_container_running(oslo: Stack) -> None:
     oslo.up()
     assert containers(oslo) == before
     assert set(oslo.preview()) == {"same"}
-
-
-def test_a_new_sensor_restarts_its_readers_alone_and_is_let_in(oslo: Stack) -> None:
-    before = containers(oslo)
-    sensors = [sensor.model_dump(mode="json", by_alias=True) for sensor in oslo.site.iot.sensors]  # type: ignore[union-attr]
-    new = {"id": "pen1-salt", "pen": "pen-1", "quantities": ["salinity"]}
-    quantities = {
-        name: quantity.model_dump(mode="json", by_alias=True)
-        for name, quantity in oslo.site.iot.quantities.items()  # type: ignore[union-attr]
-    }
-    with (
-        oslo.edited("iot", "quantities", value=quantities | {"salinity": {"unit": "g/l"}}),
-        oslo.edited("iot", "sensors", value=[*sensors, new]),
-    ):
-        oslo.up()
-        after = containers(oslo)
-        readers = {"mosquitto", "telegraf", "alarms", "uplink", "page"}
-        assert {name for name in before if after[name] != before[name]} == readers
-        reading = Reading("pen1-salt", "salinity", 34.5, now_ms())
-        publish(oslo, reading)
-        where = f"sensor = 'pen1-salt' AND time = {reading.time}ms"
-        assert eventually(lambda: query(oslo, f"SELECT value FROM reading WHERE {where}"), 60)
-    oslo.up()
 
 
 def test_other_passwords_are_in_force_also_in_a_database_that_has_some(oslo: Stack) -> None:

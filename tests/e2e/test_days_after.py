@@ -13,6 +13,7 @@ from lab import nas
 from lab.hypervisor import inside_command
 from lab.sensors import Reading, now_ms, on_node, publish, query
 from lab.stacks import Stack
+from tests.e2e.running import containers
 from tests.e2e.waiting import eventually
 
 POOL = "/srv/nvme/fjord-edge/oslo"
@@ -42,13 +43,12 @@ def is_stored(oslo: Stack, reading: Reading) -> bool:
     return [row["value"] for row in rows] == [reading.value]
 
 
-def healthy(stack: Stack) -> bool:
-    states = on_node(stack, "docker ps --format '{{.Status}}'").splitlines()
-    return len(states) == CONTAINERS and all("(healthy)" in state for state in states)
+def healthy(stack: Stack, names: set[str]) -> bool:
+    states = dict(line.split(" ", 1) for line in on_node(stack, STATES).splitlines())
+    return states.keys() == names and all("(healthy)" in state for state in states.values())
 
 
-#: What runs on oslo.
-CONTAINERS = 6
+STATES = "docker ps --format '{{.Names}} {{.Status}}'"
 
 KEPT = "/srv/fjord-edge/kept"
 
@@ -119,9 +119,10 @@ def test_a_lost_node_is_replaced_and_has_every_reading_that_was_backed_up(oslo: 
     count = "SELECT count(value) FROM reading"
     before = query(oslo, count)[0]["count"]
     assert edge(oslo, "replace-node --yes").returncode == 1, "its data disk is there"
+    names = set(containers(oslo))
     lose_oslo()
     succeeds(oslo, "replace-node --yes")
-    assert eventually(lambda: healthy(oslo), 180)
+    assert eventually(lambda: healthy(oslo, names), 180)
     assert query(oslo, count)[0]["count"] >= before
     assert all(is_stored(oslo, reading) for reading in kept)
     assert [each["snapshot"] for each in json.loads(succeeds(oslo, "backup --list --json"))][-1] == made["snapshot"][:8]

@@ -6,9 +6,13 @@ from pathlib import Path
 from lab import hypervisor
 from lab.sensors import Reading, now_ms, query
 from lab.stacks import Stack
+from tests.e2e.running import containers
 from tests.e2e.waiting import eventually
 
 SENSOR = "pen1-salt"
+
+#: Who must know a sensor.
+READERS = {"mosquitto", "telegraf", "alarms", "uplink", "page"}
 
 
 def edge(oslo: Stack, *words: str) -> str:
@@ -37,11 +41,13 @@ def stored(oslo: Stack, reading: Reading) -> list[dict[str, object]]:
 
 
 def test_a_sensor_is_added_by_the_command_and_its_successor_takes_its_place(oslo: Stack, tmp_path: Path) -> None:
-    before = oslo.config_file.read_text()
+    before, running = oslo.config_file.read_text(), containers(oslo)
     try:
         edge(oslo, "add", SENSOR, "--pen", "pen-1", "--quantity", "salinity", "--unit", "‰", "--low", "28")
         assert f"{SENSOR}" in edge(oslo, "list")
         oslo.up()
+        restarted = {name for name, number in containers(oslo).items() if running[name] != number}
+        assert restarted == READERS
         reading = Reading(SENSOR, "salinity", 33.5, now_ms())
         sends(told(oslo, tmp_path / "first"), reading)
         assert eventually(lambda: stored(oslo, reading), 60)

@@ -50,6 +50,7 @@ def test_more_memory_and_another_generation_make_another_vm_that_has_every_readi
         assert_stored(oslo, kept)
 
 
+@pytest.mark.long
 def test_destroy_and_up_bring_every_reading_back(oslo: Stack, kept: list[Reading]) -> None:
     before = count(oslo)
     done = oslo.shell(f"bin/edge destroy oslo --yes --config-file {oslo.config_file}")
