@@ -52,6 +52,8 @@ STATES = "docker ps --format '{{.Names}} {{.Status}}'"
 
 KEPT = "/srv/fjord-edge/kept"
 
+BOOT_ID = "cat /proc/sys/kernel/random/boot_id"
+
 
 def test_a_snapshot_is_made_while_the_node_runs_and_brings_its_data_back(hq: Stack) -> None:
     on_node(hq, f"echo before | sudo tee {KEPT}")
@@ -129,10 +131,23 @@ def test_a_lost_node_is_replaced_and_has_every_reading_that_was_backed_up(oslo: 
     assert set(oslo.preview()) == {"same"}
 
 
-def test_data_goes_only_by_a_word_of_its_own_and_after_its_node(hq: Stack) -> None:
-    assert edge(hq, "delete-data --yes").returncode == 1
-    succeeds(hq, "destroy --yes")
-    succeeds(hq, "delete-data --yes")
+def test_data_outlives_its_vm_and_goes_by_a_word_of_its_own(hq: Stack) -> None:
+    on_node(hq, f"echo kept | sudo tee {KEPT}")
+    first_boot, first_key = on_node(hq, BOOT_ID), hq.outputs["hostKey"]
+    node = hq.site.node
+    with (
+        hq.edited("node", "memoryMib", value=node.memory_mib + 256),
+        hq.edited("node", "generation", value=node.generation + 1),
+    ):
+        hq.up()
+        assert set(hq.preview()) == {"same"}
+        assert hq.outputs["hostKey"] != first_key
+        assert on_node(hq, BOOT_ID) != first_boot
+        assert int(on_node(hq, "awk '/MemTotal/ {print $2}' /proc/meminfo")) > node.memory_mib * 1024
+        assert on_node(hq, f"cat {KEPT}") == "kept\n"
+        assert edge(hq, "delete-data --yes").returncode == 1
+        succeeds(hq, "destroy --yes")
+        succeeds(hq, "delete-data --yes")
     left = subprocess.run(inside_command(["ls", "/srv/nvme/fjord-edge"]), check=True, capture_output=True, text=True)
     assert "hq" not in left.stdout.split()
     assert json.loads(hq.exported_state())["deployment"].get("resources", []) == []
