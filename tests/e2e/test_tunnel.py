@@ -393,4 +393,5 @@ def test_headquarters_on_a_machine_that_is_there_already(hq: Stack, oslo: Stack,
         "/var/lib/fjord-edge/mesh/confirmed.json",
     }
     assert eventually(lambda: is_there(oslo), 60)
-    assert f" {OSLO}, {OSLO6} " in typed(f"bin/edge mesh hq --config-file {file}")
+    shown = hq.shell(f"bin/edge mesh hq --config-file {file}", environment=backend)
+    assert f" {OSLO}, {OSLO6} " in shown.stdout, shown.stderr
