@@ -13,7 +13,7 @@ import pytest
 
 from config import derive
 from lab import hypervisor
-from lab.sensors import Reading, now_ms, on_node, publish
+from lab.sensors import Reading, now_ms, on_node, publish, query
 from lab.stacks import Stack
 from tests.e2e.waiting import eventually
 
@@ -117,17 +117,19 @@ server.serve_forever()
 
 
 @pytest.mark.usefixtures("well")
-def test_a_webhook_is_told_until_it_accepts_and_can_tell_who_spoke(oslo: Stack) -> None:
+def test_after_other_passwords_all_speak_and_a_webhook_is_told_until_it_accepts(oslo: Stack) -> None:
+    """The official image of the database sets passwords on its first start alone; this one has some."""
     lan = oslo.site.node.network.lan
     assert lan
     address = str(next(lan.address.network.hosts()))
-    command = hypervisor.operator_command(["timeout", "300", sys.executable, "-c", RECEIVER, address])
+    command = hypervisor.operator_command(["timeout", "500", sys.executable, "-c", RECEIVER, address])
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as receiver:
         assert receiver.stdout
         port = receiver.stdout.readline().strip()
-        with oslo.edited("iot", "alarms", value={"webhook": f"http://{address}:{port}/farm"}):
+        webhook = {"webhook": f"http://{address}:{port}/farm"}
+        with oslo.edited("epochs", value={"passwords": 2}), oslo.edited("iot", "alarms", value=webhook):
             oslo.up()
-            oxygen(oslo, 5.0)
+            low = oxygen(oslo, 5.0)
             told: list[dict[str, Any]] = []
             while not told or told[-1]["topic"] != LOW:
                 signature, body = json.loads(receiver.stdout.readline())
@@ -136,5 +138,7 @@ def test_a_webhook_is_told_until_it_accepts_and_can_tell_who_spoke(oslo: Stack) 
                 told.append(json.loads(body))
             assert told[-1]["event"] == "raised"
             assert told[-1]["alarm"]["value"] == 5.0
+            where = f"sensor = '{low.sensor}' AND time = {low.time}ms"
+            assert eventually(lambda: query(oslo, f"SELECT value FROM reading WHERE {where}"), 60)
         receiver.terminate()  # which `timeout` hands on; of a kill the receiver would know nothing
     oslo.up()

@@ -75,14 +75,3 @@ def test_a_bad_image_leaves_the_old_container_running(oslo: Stack) -> None:
     oslo.up()
     assert containers(oslo) == before
     assert set(oslo.preview()) == {"same"}
-
-
-def test_other_passwords_are_in_force_also_in_a_database_that_has_some(oslo: Stack) -> None:
-    """The official image's entrypoint sets them on first start alone."""
-    with oslo.edited("epochs", value={"passwords": 2}):
-        oslo.up()
-        reading = Reading("pen1-temp", "temperature", 8.125, now_ms())
-        publish(oslo, reading)
-        where = f"sensor = 'pen1-temp' AND time = {reading.time}ms"
-        assert eventually(lambda: query(oslo, f"SELECT value FROM reading WHERE {where}"), 60)
-    oslo.up()
