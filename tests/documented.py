@@ -80,7 +80,7 @@ RUN_BY: Mapping[str, str] = {
     "bin/edge restore <site> <snapshot>": _SNAPSHOT,
     "bin/edge backup <site>": _LOST,
     "bin/edge replace-node <site>": _LOST,
-    "bin/edge delete-data <site>": _DAYS + "data_goes_only_by_a_word_of_its_own_and_after_its_node",
+    "bin/edge delete-data <site>": _DAYS + "data_outlives_its_vm_and_goes_by_a_word_of_its_own",
     "bin/edge destroy <site>": "tests/e2e/test_rebuild.py::test_destroy_and_up_bring_every_reading_back",
     "pulumi preview --refresh": _ENGINE,
     "pulumi preview --stack <site> --policy-pack policy": _POLICY,

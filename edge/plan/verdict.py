@@ -144,7 +144,7 @@ def holds_data(step: Step) -> bool:
 
 
 def _names(steps: Sequence[Step]) -> str:
-    names = [step.resource.name for step in steps]
+    names = sorted(step.resource.name for step in steps)
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more
 
