@@ -114,6 +114,7 @@ def test_what_lies_on_the_nas_is_encrypted() -> None:
         assert b"reading" not in content, path
 
 
+@pytest.mark.long
 def test_a_lost_node_is_replaced_and_has_every_reading_that_was_backed_up(oslo: Stack, kept: list[Reading]) -> None:
     before_it = sum(path.stat().st_size for path in nas.FOLDER.rglob("data/*/*"))
     made = json.loads(succeeds(oslo, "backup --json"))

@@ -46,7 +46,14 @@ EXPECTED = {
 }
 
 
-@pytest.mark.parametrize("command", [command for command, place in RUN_BY.items() if place.endswith("_answers")])
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(command, marks=[pytest.mark.long] if command in LESS else [])
+        for command, place in RUN_BY.items()
+        if place.endswith("_answers")
+    ],
+)
 def test_a_command_of_the_readme_answers(oslo: Stack, command: str) -> None:
     if "destroy" in command:
         done = oslo.shell(command.replace("<site>", "oslo") + " --preview-only")

@@ -180,6 +180,7 @@ def test_the_store_is_reached_through_the_tunnel_alone(hq: Stack, oslo: Stack) -
 # Changes
 
 
+@pytest.mark.long
 def test_a_peer_added_elsewhere_costs_no_ping_and_each_site_has_its_own_summaries_alone(hq: Stack, oslo: Stack) -> None:
     own = account_of(oslo, "oslo", hq)
     assert answered(oslo, own, "write?db=site_oslo", "test value=1") == "204"
