@@ -3,29 +3,38 @@
 import argparse
 import json
 import sys
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
+from components.edge_node.libvirt import STAND_IN
 from config.site import HostSection
 from edge import site as command
-from edge.plan.previews import judged, silent
+from edge.plan.previews import judged, silent, stale
 from edge.site import EdgeError, Site
 
 #: What ssh ends with where it reached nobody; else it is what the other end said.
 _NOT_REACHED = 255
 
 
-def add_arguments(_parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What it understands beside the site."""
+    parser.add_argument(
+        "--libvirt",
+        metavar="URI",
+        default="test:///default",
+        help="a libvirt of this machine, dialled in place of a hypervisor that does not answer; default: %(default)s",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print it: verdicts and names, never a value."""
-    print(json.dumps(preview(Site.of(arguments)), indent=2))
+    print(json.dumps(preview(Site.of(arguments), arguments.libvirt), indent=2))
     return 0
 
 
-def preview(site: Site) -> dict[str, Any]:
-    """Have the engine preview a site that answers.
+def preview(site: Site, stand_in: str) -> dict[str, Any]:
+    """Have the engine preview a site: against the site if it answers, else by its state alone, with a `stand_in`.
 
     Returns:
         What `edge.plan.previews` folds into a plan.
@@ -40,19 +49,29 @@ def preview(site: Site) -> dict[str, Any]:
         return silent(site.name, "")
     contact = last["startTime"] if last else ""
     if not _answers(site):
-        return silent(site.name, contact)
+        return _of_the_state(site, contact, stand_in)
     try:
         return judged(site.name, _digest(site))
     except EdgeError as error:
         if _answers(site) and _node_answers(site):
             raise
         _warn(site, str(error))
+        return _of_the_state(site, contact, stand_in)
+
+
+def _of_the_state(site: Site, contact: str, stand_in: str) -> dict[str, Any]:
+    if not contact:
+        return silent(site.name, "")
+    try:
+        return stale(site.name, contact, _digest(site, {STAND_IN: stand_in}))
+    except EdgeError as error:
+        print(f"edge: {site.name}: no preview of its state with {stand_in}: {error}", file=sys.stderr)
         return silent(site.name, contact)
 
 
-def _digest(site: Site) -> dict[str, Any]:
+def _digest(site: Site, environment: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
     words = ["pulumi", "preview", "--json", "--non-interactive", "--stack", site.name]
-    done = command.run([*words, "--config-file", str(site.config_file)])
+    done = command.run([*words, "--config-file", str(site.config_file)], environment=environment)
     try:
         digest: dict[str, Any] = json.loads(done.stdout)
     except ValueError:

@@ -1,5 +1,6 @@
 """The only importer of pulumi-libvirt, which is deprecated upstream: replacing it means replacing this module."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
@@ -17,14 +18,21 @@ from config.derive import SshKey
 from config.registry import IPNetwork
 from config.site import Hypervisor, Node
 
+#: In a preview's environment: another libvirt's address. The provider dials even to preview, and a site may be cut off.
+STAND_IN = "FJORD_EDGE_LIBVIRT"
+
 
 def hypervisor_provider(site: str, asked: Hypervisor) -> pulumi_libvirt.Provider:
-    """The connection to a site's hypervisor: by SSH, its host key pinned, the client's key from agent or file."""
+    """The connection to a site's hypervisor: by SSH, its host key pinned, the client's key from agent or file.
+
+    In a preview the `STAND_IN` is dialled, if there is one; in an update never.
+    """
     words = {"knownhosts": asked.known_hosts}
     if asked.key_file:
         words |= {"sshauth": "privkey", "keyfile": asked.key_file}
     uri = f"qemu+ssh://{asked.user}@{asked.host}/system?{urlencode(words, safe='/')}"
-    return pulumi_libvirt.Provider(f"{site}-hypervisor", uri=uri)
+    stand_in = os.environ.get(STAND_IN) if pulumi.runtime.is_dry_run() else None
+    return pulumi_libvirt.Provider(f"{site}-hypervisor", uri=stand_in or uri)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ _OPERATIONS: Mapping[str, Operation] = {
 }
 
 _STACK = "pulumi:pulumi:Stack"
+_LIBVIRT = "pulumi:providers:libvirt::"
 
 
 def judged(site: str, digest: Mapping[str, Any]) -> dict[str, Any]:
@@ -30,6 +31,12 @@ def judged(site: str, digest: Mapping[str, Any]) -> dict[str, Any]:
     after = Recorded(resources=[step.after for step in own if step.after])
     plan = judge(site, own, None if is_new else Recorded(), after)
     return {"site": site, "answers": True, "verdicts": plan.verdicts, "what": plan.what, "fails": plan.fails}
+
+
+def stale(site: str, last_contact: str, digest: Mapping[str, Any]) -> dict[str, Any]:
+    """The same of a site that does not answer, by its state alone; that a stand-in was dialled is no change."""
+    steps = [step for step in digest["steps"] if _LIBVIRT not in step["urn"]]
+    return judged(site, {"steps": steps}) | silent(site, last_contact)
 
 
 def silent(site: str, last_contact: str) -> dict[str, Any]:
@@ -61,15 +68,19 @@ def fold(plans: Sequence[SitePlan], previews: Mapping[str, Mapping[str, Any]]) -
 
 
 def _folded(plan: SitePlan, preview: Mapping[str, Any]) -> SitePlan:
+    source = "preview"
     if not preview["answers"]:
         last = preview["lastContact"]
-        return replace(plan, source=f"plan; no answer, last contact {last}" if last else "plan; no answer yet")
+        source = "preview of the state" if "verdicts" in preview else "plan"
+        source += f"; no answer, last contact {last}" if last else "; no answer yet"
+    if "verdicts" not in preview:
+        return replace(plan, source=source)
     return replace(
         plan,
         verdicts=[Verdict(each) for each in preview["verdicts"]],
         what=preview["what"],
         fails=plan.fails or preview["fails"],
-        source="preview",
+        source=source,
     )
 
 

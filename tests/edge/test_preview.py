@@ -1,11 +1,15 @@
 """`edge preview`, on programs that answer as told."""
 
 import json
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 
+from components.edge_node.libvirt import STAND_IN
 from edge.__main__ import main
+from edge.site import Site
 from tests.edge.world import LAST, World
 
 SAME: dict[str, Any] = {"steps": [], "changeSummary": {"same": 3}}
@@ -16,7 +20,8 @@ REFUSED: dict[str, Any] = {
         {"severity": "error", "message": "error: the passphrase is wrong\n"},
     ],
 }
-CUT_OFF = {"site": "oslo", "answers": False, "lastContact": LAST["startTime"]}
+CUT_OFF: dict[str, Any] = {"site": "oslo", "answers": False, "lastContact": LAST["startTime"]}
+BY_STATE = CUT_OFF | {"verdicts": ["nothing"], "what": [], "fails": False}
 
 
 @pytest.fixture
@@ -38,13 +43,12 @@ def test_a_site_that_answers_is_previewed(site: World, stack_file: str, capsys: 
     assert f"pulumi preview --json --non-interactive --stack oslo {config}" in site.asked
 
 
-def test_a_site_that_is_cut_off_is_no_failure_and_nothing_dials_it(
+def test_a_site_that_is_cut_off_is_previewed_by_its_state_and_is_no_failure(
     site: World, stack_file: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     site.answer("ssh", "", status=255)
     assert main(["preview", "oslo", stack_file]) == 0
-    assert told(capsys) == CUT_OFF
-    assert not [line for line in site.asked if line.startswith("pulumi preview")]
+    assert told(capsys) == BY_STATE
 
 
 def test_a_site_that_is_cut_off_while_it_is_previewed_is_no_failure(
@@ -53,7 +57,25 @@ def test_a_site_that_is_cut_off_while_it_is_previewed_is_no_failure(
     site.answer("pulumi", json.dumps(REFUSED), status=255, to="preview")
     monkeypatch.setattr("edge.site.Site.node_answers", lambda _: False)
     assert main(["preview", "oslo", stack_file]) == 0
-    assert told(capsys) == CUT_OFF
+    said = capsys.readouterr()
+    assert json.loads(said.out) == CUT_OFF
+    assert "edge: oslo: no preview of its state with test:///default: " in said.err
+
+
+@pytest.mark.parametrize("cut_off", [True, False])
+def test_only_where_a_site_is_cut_off_is_a_stand_in_dialled(
+    site: World, stack_file: str, monkeypatch: pytest.MonkeyPatch, *, cut_off: bool
+) -> None:
+    dialled = []
+
+    def digest(_: Site, environment: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
+        dialled.append(environment.get(STAND_IN))
+        return SAME
+
+    monkeypatch.setattr("edge.preview._digest", digest)
+    site.answer("ssh", "", status=255 if cut_off else 0)
+    assert main(["preview", "oslo", stack_file, "--libvirt", "test:///other"]) == 0
+    assert dialled == ["test:///other" if cut_off else None]
 
 
 def test_a_preview_that_fails_although_the_site_answers_is_a_failure(

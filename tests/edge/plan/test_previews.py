@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from edge.plan.previews import fold, judged, read, silent
+from edge.plan.previews import fold, judged, read, silent, stale
 from edge.plan.verdict import SitePlan, Verdict
 from edge.site import EdgeError
 
@@ -98,6 +98,14 @@ def test_a_site_that_is_cut_off_keeps_its_plan_and_says_since_when() -> None:
     assert oslo.source == "plan; no answer, last contact 2026-11-25T20:26:15.000Z"
     [never] = fold([PLAN], {"oslo": silent("oslo", "")})
     assert never.source == "plan; no answer yet"
+
+
+def test_a_preview_of_the_state_takes_the_plans_place_and_leaves_out_the_stand_in() -> None:
+    steps = [told("update", "pulumi:providers:libvirt", "oslo-hypervisor"), told("replace", CONTAINER, "oslo-telegraf")]
+    preview = stale("oslo", "2026-11-25T20:26:15.000Z", digest(*steps))
+    [oslo] = fold([PLAN], {"oslo": preview})
+    assert (oslo.verdicts, oslo.what) == ([Verdict.RESTART], ["oslo-telegraf"])
+    assert oslo.source == "preview of the state; no answer, last contact 2026-11-25T20:26:15.000Z"
 
 
 def test_what_fails_by_its_plan_fails_with_a_preview_too_and_the_other_way_round() -> None:
