@@ -2,55 +2,70 @@
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
+
+import pytest
+import yaml
 
 from edge.plan import plan_sites
 from edge.plan.revisions import Revision
 from edge.plan.verdict import SitePlan, Verdict
+from edge.site import SECTION
 from lab.bench import copy_program
 from lab.hypervisor.namespaces import first_process
 from lab.stacks import Stack
+from tests.edge.plan.changes import EDITS
 
 PREVIEW = "bin/edge preview oslo"
 
 
 def told(
-    oslo: Stack, folder: Path, *keys: str, value: object, preview_by: str = PREVIEW
-) -> tuple[SitePlan, dict[str, Any]]:
+    oslo: Stack, folder: Path, edit: str, preview_by: str = PREVIEW
+) -> "tuple[SitePlan, subprocess.CompletedProcess[str]]":
     """The plan of an edit, and the engine's preview of it; nothing is deployed."""
     before, after = folder / "before", folder / "after"
     for revision in (before, after):
         copy_program(revision)
     shutil.copy(oslo.config_file, before / "Pulumi.oslo.yaml")
-    with oslo.edited(*keys, value=value):
-        shutil.copy(oslo.config_file, after / "Pulumi.oslo.yaml")
-        done = oslo.shell(f"{preview_by} --config-file {oslo.config_file}")
-    assert done.returncode == 0, done.stderr
+    content = yaml.safe_load(oslo.config_file.read_text())
+    EDITS[edit][0](content["config"][SECTION])
+    edited = after / "Pulumi.oslo.yaml"
+    edited.write_text(yaml.safe_dump(content))
     [plan] = plan_sites(["oslo"], Revision(before), Revision(after))
+    return plan, oslo.shell(f"{preview_by} --config-file {edited}")
+
+
+def read(done: "subprocess.CompletedProcess[str]") -> dict[str, Any]:
+    assert done.returncode == 0, done.stderr
     preview: dict[str, Any] = json.loads(done.stdout)
-    assert preview["answers"] == (preview_by == PREVIEW), done.stderr
-    return plan, preview
+    return preview
 
 
-def test_plan_and_preview_name_the_same_containers_that_restart(oslo: Stack, tmp_path: Path) -> None:
-    other = oslo.site.iot.images.influxdb  # type: ignore[union-attr]
-    plan, preview = told(oslo, tmp_path, "iot", "images", "telegraf", value=other)
-    assert plan.verdicts[0] is Verdict.RESTART
-    assert [plan.verdicts[0], plan.what[0]] == [preview["verdicts"][0], preview["what"][0]]
+@pytest.mark.parametrize("edit", [name for name, (_, verdicts) in EDITS.items() if Verdict.DATA_LOST not in verdicts])
+def test_plan_and_preview_say_the_same(oslo: Stack, tmp_path: Path, edit: str) -> None:
+    plan, done = told(oslo, tmp_path, edit)
+    preview = read(done)
+    assert preview["answers"]
+    assert plan.verdicts == preview["verdicts"] == EDITS[edit][1]
+    assert plan.what == preview["what"]
 
 
-def test_plan_and_preview_say_that_a_node_is_replaced_and_its_data_kept(oslo: Stack, tmp_path: Path) -> None:
-    plan, preview = told(oslo, tmp_path, "node", "memoryMib", value=oslo.site.node.memory_mib + 512)
-    assert plan.verdicts == preview["verdicts"] == [Verdict.REPLACED]
+def test_what_the_plan_says_loses_data_is_refused_by_the_engine(oslo: Stack, tmp_path: Path) -> None:
+    plan, done = told(oslo, tmp_path, "the pool's place")
+    assert plan.verdicts[0] is Verdict.DATA_LOST
+    assert done.returncode == 1
+    assert "protected" in done.stderr
 
 
 def test_a_site_that_is_cut_off_is_previewed_by_its_state_alone(oslo: Stack, tmp_path: Path) -> None:
     """The local libvirt is the hypervisor's daemon with its test driver; the machine of the preview has no network."""
     libvirt = f"test:///default?socket=/proc/{first_process()}/root/run/libvirt/libvirt-sock"
     cut_off = f"unshare --net sh -c 'ip link set lo up; exec {PREVIEW} --libvirt {libvirt} $*' sh"
-    plan, preview = told(oslo, tmp_path, "node", "memoryMib", value=oslo.site.node.memory_mib + 512, preview_by=cut_off)
+    plan, done = told(oslo, tmp_path, "memory", cut_off)
+    preview = read(done)
+    assert not preview["answers"]
     assert preview["lastContact"]
     assert plan.verdicts == preview["verdicts"] == [Verdict.REPLACED]
     assert plan.what == preview["what"]
-    assert set(oslo.preview()) == {"same"}

@@ -9,38 +9,7 @@ from edge.plan.difference import difference
 from edge.plan.steps import Step, steps
 from edge.plan.verdict import Recorded, SitePlan, Verdict, judge
 from edge.recorder.recording import Registered
-from tests.edge.plan.changes import Edit, committed, made, verdict
-from tests.sites import edited
-
-OTHER_DIGEST = "registry.example.com/telegraf@sha256:" + 64 * "1"
-NEW_SENSOR = {"id": "pen1-salt", "pen": "pen-1", "quantities": ["oxygen"]}
-
-
-def set_to(*keys: str | int, value: Any) -> Edit:
-    return lambda content: edited(content, *keys, value=value)
-
-
-EDITS: dict[str, tuple[Edit, list[Verdict]]] = {
-    "nothing": (lambda _: None, [Verdict.NOTHING]),
-    "a sysctl": (set_to("node", "sysctls", value={"vm.swappiness": "10"}), [Verdict.IN_PLACE]),
-    "who may log in": (lambda site: site["node"]["authorizedKeys"].append("ssh-ed25519 AAAA b"), [Verdict.IN_PLACE]),
-    "a bigger data disk": (set_to("node", "dataDiskGib", value=16), [Verdict.IN_PLACE]),
-    "a sensor": (lambda site: site["iot"]["sensors"].append(NEW_SENSOR), [Verdict.RESTART, Verdict.IN_PLACE]),
-    "a service's image": (
-        set_to("iot", "images", "telegraf", value=OTHER_DIGEST),
-        [Verdict.RESTART, Verdict.IN_PLACE],
-    ),
-    "memory": (set_to("node", "memoryMib", value=4096), [Verdict.REPLACED]),
-    "cpus": (set_to("node", "cpus", value=3), [Verdict.REPLACED]),
-    "root disk": (set_to("node", "rootDiskGib", value=16), [Verdict.REPLACED]),
-    "generation": (set_to("node", "generation", value=2), [Verdict.REPLACED]),
-    "node image": (set_to("node", "image", "sha256", value=64 * "1"), [Verdict.REPLACED]),
-    "a bridge": (set_to("node", "network", "bridge", value="br1"), [Verdict.REPLACED]),
-    "the pool's place": (
-        set_to("node", "hypervisor", "pool", value="/srv/other"),
-        [Verdict.DATA_LOST, Verdict.REPLACED],
-    ),
-}
+from tests.edge.plan.changes import EDITS, OTHER_DIGEST, committed, made, verdict
 
 
 @cache
