@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from edge.plan.rules import effect
 from edge.plan.steps import Operation, Step
 from edge.plan.verdict import Recorded, SitePlan, Verdict, judge
 from edge.recorder.recording import Registered, reference
@@ -92,8 +93,16 @@ def _step(told: Mapping[str, Any]) -> Step:
         before=None if told["op"] == "create" else old,
         after=None if told["op"] == "delete" else new,
         changed=tuple(sorted(changed)),
-        because=tuple(sorted(told.get("replaceReasons") or ())),
+        because=tuple(sorted(told.get("replaceReasons") or _reasons(old, new))),
     )
+
+
+def _reasons(old: Registered | None, new: Registered | None) -> set[str]:
+    """Which inputs replace it; the engine says none where what it depends on is replaced before it."""
+    if old is None or new is None:
+        return set()
+    changed = {key for key in old.inputs.keys() | new.inputs.keys() if old.inputs.get(key) != new.inputs.get(key)}
+    return {key for key in changed if effect(new.type, key) == "replace"}
 
 
 def _registered(state: Mapping[str, Any]) -> Registered:

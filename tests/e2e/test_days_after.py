@@ -132,6 +132,7 @@ def test_a_lost_node_is_replaced_and_has_every_reading_that_was_backed_up(oslo: 
     assert set(oslo.preview()) == {"same"}
 
 
+@pytest.mark.long
 def test_data_outlives_its_vm_and_goes_by_a_word_of_its_own(hq: Stack) -> None:
     on_node(hq, f"echo kept | sudo tee {KEPT}; sync {KEPT}")
     first_boot, first_key = on_node(hq, BOOT_ID), hq.outputs["hostKey"]

@@ -108,6 +108,11 @@ def test_a_preview_of_the_state_takes_the_plans_place_and_leaves_out_the_stand_i
     assert oslo.source == "preview of the state; no answer, last contact 2026-11-25T20:26:15.000Z"
 
 
+def test_a_node_that_the_engine_replaces_without_a_reason_gets_its_own() -> None:
+    step = told("replace", DOMAIN, "oslo", state={"inputs": {"name": VALUE, "memory": 3072, "autostart": True}})
+    assert judged("oslo", digest(step))["what"] == ["because of memory"]
+
+
 def test_what_fails_by_its_plan_fails_with_a_preview_too_and_the_other_way_round() -> None:
     failing = SitePlan(site="oslo", verdicts=[Verdict.DATA_LOST], what=[], fails=True)
     nothing, lost = (judged("oslo", digest(*steps)) for steps in ([], [told("delete", VOLUME, "oslo-data")]))
