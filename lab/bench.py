@@ -133,7 +133,7 @@ def _pinned_stack_file(name: str) -> str:
     if "iot" in site:
         site["iot"]["images"] = pinned
     else:
-        site["summaries"] = {"image": pinned["influxdb"], "services": pinned["services"]}
+        site["summaries"] |= {"image": pinned["influxdb"], "services": pinned["services"]}
     return yaml.safe_dump(content, sort_keys=False)
 
 
