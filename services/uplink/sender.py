@@ -168,7 +168,7 @@ class Sender:
     def _windows(self, now: int) -> bool:
         state, (complete, final) = self._state, self._frontiers(now)
         if state.live is None:
-            self._begin(now, complete)
+            self._begin(now, final)
         elif state.written:
             self._send(state.written, now)
             self._keep(replace(state, written=()))
@@ -183,11 +183,11 @@ class Sender:
             return False
         return True
 
-    def _begin(self, now: int, complete: int) -> None:
-        """Nothing is remembered: begin with the oldest reading that an outage may have left."""
+    def _begin(self, now: int, final: int) -> None:
+        """Nothing is remembered: begin with the oldest reading that an outage may have left, or that may still come."""
         earliest = window(now - self._settings.outage_budget_days * 86_400_000)
         rows = self._ask(f"SELECT first(value) AS value FROM reading WHERE time >= {earliest}ms")  # noqa: S608
-        first = min([complete, *(window(row["time"]) for row in rows)])
+        first = min([final, *(window(row["time"]) for row in rows)])
         self._keep(State(live=first, settled=first, told=self._state.told))
 
     def _settle(self, start: int, end: int) -> None:

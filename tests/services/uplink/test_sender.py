@@ -98,6 +98,20 @@ def test_a_late_reading_changes_a_window_that_was_sent(world: World, minutes_ago
     assert len(resent) == 1
 
 
+@pytest.mark.parametrize("minutes_later", [0, 30])
+def test_a_late_reading_from_before_the_first_one_is_in_a_summary(world: World, minutes_later: int) -> None:
+    temperatures(world, NOON, 10)
+    sender, now = start(world), NOON + (10 + minutes_later) * MINUTE
+    run(world, sender, now)
+    temperatures(world, NOON - HOUR, 1)
+    humidities(world, NOON - HOUR)
+    for hour in range(4):
+        world.ticks += module.LOOK_SECONDS
+        run(world, sender, now + hour * HOUR)
+    assert NOON - HOUR in windows(world, "pens")
+    assert NOON - HOUR in windows(world, "barge")
+
+
 def test_a_reading_that_comes_after_the_horizon_changes_nothing(world: World) -> None:
     temperatures(world, NOON, 180)
     sender, now = start(world, world.settings(PENS)), NOON + 3 * HOUR + MINUTE
@@ -158,7 +172,8 @@ def test_what_an_outage_left_comes_afterwards_oldest_first_and_none_is_missing(w
         world.ticks += module.LAST_RETRY_SECONDS
         run(world, sender, now)
     status = sender.status(now)
-    assert (status["waiting"], status["since"]) == (299 + 180, NOON)
+    begun = NOON + MINUTE - 2 * HOUR
+    assert (status["waiting"], status["since"]) == (299 + 180 + 119, begun), "from the horizon of the first start"
     world.hq.answer, world.hq.captured, world.hq.lines = None, [], []
     world.ticks += module.LAST_RETRY_SECONDS
     run(world, sender, now)
@@ -166,7 +181,7 @@ def test_what_an_outage_left_comes_afterwards_oldest_first_and_none_is_missing(w
     assert set(windows(world, "barge")) == set(range(NOON, NOON + 150 * MINUTE, 10 * MINUTE))
     bodies = [[int(line.split()[-1]) for line in body if line.startswith("summary")] for body in world.hq.captured]
     firsts = [times[0] for times in bodies if times]
-    assert len(firsts) == 6
+    assert len(firsts) == 7
     assert firsts == sorted(firsts)
     assert all(times == sorted(times) for times in bodies)
     assert world.hq.lines[0].startswith("site "), "the sign of life comes before any window"
