@@ -1,7 +1,9 @@
 """Pass a site to another team, which runs this: its backend, secrets provider and owner; then reseed, in its steps."""
 
 import argparse
+import json
 import os
+import shlex
 from pathlib import Path
 
 import yaml
@@ -34,8 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     former = load_registry(REGISTRY).entries[site.name]
     entry = checked_entry(site.name, _owned(registry_file.read_text(), arguments))
     moves = entry.backend is not None and entry.backend != former.backend
-    if moves and entry.backend:
-        _copy_state(site, entry.backend)
+    copied_from = _copy_state(site, entry.backend) if moves and entry.backend else ""
     _pulumi("stack", "change-secrets-provider", arguments.secrets_provider, "--stack", site.name, stdin=passphrase)
     if passphrase:
         os.environ.pop("PULUMI_CONFIG_PASSPHRASE", None)
@@ -43,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     reseed.begin(Site.of(argparse.Namespace(site=arguments.site, config_file=None)))
     registry_file.write_text(_owned(registry_file.read_text(), arguments))
     codeowners.write()
-    print(_said(site.name, entry.owner, moved=moves))
+    print(_said(site.name, entry.owner, copied_from))
     return 0
 
 
@@ -64,26 +65,29 @@ def _owned(text: str, arguments: argparse.Namespace) -> str:
     return with_ownership(without(text, "approvers"), arguments)
 
 
-def _copy_state(site: Site, backend: str) -> None:
-    """From the former backend to the new one, secrets as they are encrypted there; the former copy stays."""
+def _copy_state(site: Site, backend: str) -> str:
+    """To the new backend, secrets as they are encrypted there; returns the former one, where the copy stays."""
+    former: str = json.loads(_pulumi("whoami", "--output", "json"))["url"]
     state = _pulumi("stack", "export", "--stack", site.name)
     os.environ["PULUMI_BACKEND_URL"] = backend
     provider = yaml.safe_load(site.config_file.read_text()).get("secretsprovider", "passphrase")
     _pulumi("stack", "select", "--create", site.name, "--secrets-provider", provider)
     _pulumi("stack", "import", "--stack", site.name, stdin=state)
+    return former
 
 
-def _said(site: str, owner: str, *, moved: bool) -> str:
+def _said(site: str, owner: str, copied_from: str) -> str:
     lines = [
         f"{site} is {owner}'s: Pulumi.{site}.yaml is encrypted by its own secrets provider, and {shown(site)} has its "
         "name and the keys of the next seed.",
         "The former team still knows the present seed. Merge, deploy headquarters (pulumi up --stack hq), then: "
         f"edge reseed {site} --switch",
     ]
-    if moved:
+    if copied_from:
         lines.append(
             f'The state is in the new backend: eval "$(bin/edge env {site})". After the next update remove its copy in '
-            f"the former one: pulumi stack rm --force --preserve-config --stack {site}"
+            f"the former one: PULUMI_BACKEND_URL={shlex.quote(copied_from)} "
+            f"pulumi stack rm --force --preserve-config --stack {site}"
         )
     return "\n".join(lines)
 

@@ -133,9 +133,12 @@ def test_the_state_is_copied_to_the_new_teams_backend_first(
 ) -> None:
     owned_by_others(checkout, backend="file:///srv/former")
     assert handed_over(passphrase_file, "--backend", BACKEND) == 0
-    assert steps(world)[:4] == ["stack export", "stack select", "stack import", "stack change-secrets-provider"]
+    told = ["whoami --output", "stack export", "stack select", "stack import", "stack change-secrets-provider"]
+    assert steps(world)[:5] == told
     assert load_registry(checkout / "config/mesh").entries["oslo"].backend == BACKEND
-    assert 'eval "$(bin/edge env oslo)"' in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert 'eval "$(bin/edge env oslo)"' in said
+    assert f"PULUMI_BACKEND_URL=file://{world.folder} pulumi stack rm " in said, "only the former copy is removed"
 
 
 def test_a_team_with_a_provider_of_its_own_needs_no_passphrase(world: World, checkout: Path) -> None:
