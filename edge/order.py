@@ -13,7 +13,7 @@ from config.registry import Entry, Registry, load_registry
 from edge.plan.revisions import Repository, Revision, touched
 from edge.site import EdgeError, table
 
-_KEYS = (("tunnelKey", "nextTunnelKey"), ("identityKey", "nextIdentityKey"))
+_KEYS = ("tunnelKey", "identityKey")
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def steps(sites: Sequence[str], registry: Registry, before: Mapping[str, Mapping
         registry: as it is after the change.
         before: the registry's files as they were.
     """
-    changing = [site for site in sites if site in before and _takes_its_next_key(before[site], registry.entries[site])]
+    changing = [site for site in sites if site in before and _changes_a_key(before[site], registry.entries[site])]
     hub = [Step("headquarters", (registry.hub,))] if registry.hub in sites else []
     rest = [site for site in sites if site != registry.hub and site not in changing]
     if registry.hub in changing:
@@ -86,6 +86,7 @@ def _rings(sites: Sequence[str], registry: Registry) -> list[Step]:
     return [Step(f"ring {number}", tuple(names)) for number, names in sorted(by_ring.items())]
 
 
-def _takes_its_next_key(before: Mapping[str, Any], after: Entry) -> bool:
+def _changes_a_key(before: Mapping[str, Any], after: Entry) -> bool:
+    """Whether it takes another key: what was deployed may be from before that one was announced."""
     now = after.model_dump(by_alias=True)
-    return any(before.get(following) and before[following] == now[key] for key, following in _KEYS)
+    return any(before.get(key) and before[key] != now[key] for key in _KEYS)

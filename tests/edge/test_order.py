@@ -56,6 +56,12 @@ def test_a_site_takes_its_next_key_before_headquarters_forgets_the_former(
     assert found == [Step("key change", ("oslo",)), Step("headquarters", ("hq",)), Step("ring 1", ("bergen",))]
 
 
+def test_a_key_that_was_never_deployed_as_the_next_one_goes_the_same_way(tmp_path: Path) -> None:
+    """The deployment of its announcement failed elsewhere: the difference is from before both."""
+    found = steps(["hq", "oslo"], registry(tmp_path, oslo={"tunnelKey": key(7)}), {"oslo": entries()["oslo"]})
+    assert found == [Step("key change", ("oslo",)), Step("headquarters", ("hq",))]
+
+
 def test_a_rotation_that_is_given_up_is_no_change_of_keys(tmp_path: Path) -> None:
     before = entries()["oslo"] | {"nextTunnelKey": key(7)}
     assert [step.name for step in steps(["hq", "oslo"], registry(tmp_path), {"oslo": before})] == [
