@@ -176,7 +176,7 @@ def _places(resource: Resource) -> Iterator[tuple[str, str]]:
                 yield from (("headquarters", _host(endpoint)) for endpoint in endpoints if endpoint)
             case "/etc/fjord-edge/backup/settings.json":
                 yield from (("backups", place) for place in re.findall(r"--repo=sftp:[^@]+@(\[.+?\]|[^:]+):", text))
-            case "/etc/fjord-edge/alarms/settings.json":
+            case "/etc/fjord-edge/alarms/settings.json" | "/etc/fjord-edge/watch/settings.json":
                 if webhook := json.loads(text).get("webhook"):
                     yield "webhooks", urlsplit(webhook).hostname or webhook
 

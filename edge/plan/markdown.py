@@ -62,7 +62,7 @@ def markdown(plan: Plan) -> str:
     head = [MARKER, "## Plan", "", *_summary(plan), *_table(plan)]
     if plan.mesh and _size([plan.mesh]) <= _MESH:
         head += ["", "### Mesh", "", "```mermaid", plan.mesh, "```"]
-    head += ["", "### Policies", "", *_policies(plan.broken)]
+    head += ["", "### Policies", "", *_policies(plan.broken, judged=bool(plan.sites))]
     head += ["", "### Approvals", "", *_approvals(plan)]
     foot = [
         "",
@@ -100,9 +100,9 @@ def _row(site: SitePlan, width: int) -> str:
     return f"| {name} | {_cell(' → '.join(site.owners))} | {verdicts} | {what if width else ''} |"
 
 
-def _policies(broken: Sequence[Broken]) -> list[str]:
+def _policies(broken: Sequence[Broken], *, judged: bool) -> list[str]:
     if not broken:
-        return ["All kept."]
+        return ["All kept." if judged else "Not asked: no site is touched."]
     lines = [
         f"- {_weight(each)}: {_cell(each.site)}, {_cell(each.violation.resource)}: "
         f"{_cell(each.violation.message)[:_CELL]} ({_cell(each.violation.policy)})"

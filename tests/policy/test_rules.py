@@ -90,6 +90,12 @@ def test_a_config_that_sends_data_elsewhere_is_reported(keys: tuple[str, ...], v
     assert violation.message.startswith(found)
 
 
+def test_so_is_headquarters_webhook() -> None:
+    site = edited(section("hq"), "summaries", "webhook", value="https://hooks.example.com/x")
+    [violation] = violations(resources(deploy("hq", site).registered).values())
+    assert violation.message.startswith("hooks.example.com is not among the webhooks")
+
+
 def test_a_tunnel_to_another_place_is_reported() -> None:
     whole = oslo()
     text = base64.b64decode(whole[TUNNEL].properties["stdin"]).replace(b"hq.example.com", b"hq.example.net")
