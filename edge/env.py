@@ -4,11 +4,9 @@ import argparse
 import shlex
 import sys
 
-import yaml
-
 from config.loader import REGISTRY
 from config.registry import load_registry, shown
-from edge.site import EdgeError, stack_file
+from edge.site import EdgeError, read_yaml, stack_file
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print lines for the shell on standard output, and for its user on standard error."""
     site = arguments.site
-    provider = (yaml.safe_load(stack_file(site, arguments.config_file).read_text()) or {}).get("secretsprovider")
+    file = stack_file(site, arguments.config_file)
+    provider = read_yaml(file.read_text(), file.name).get("secretsprovider")
     entry = load_registry(REGISTRY).entries.get(site)
     if entry is None:
         raise EdgeError(f"config/mesh has no {site}.yaml; `edge key {site}` prints it")

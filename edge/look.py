@@ -42,6 +42,8 @@ class Look:
     """Name, and what Docker says of it."""
     problems: list[str] = field(default_factory=list)
     """Each with what to do."""
+    mended: list[str] = field(default_factory=list)
+    """What the node repaired by itself in the last week: to be looked into, but over."""
 
 
 def look(site: Site, registry: Registry) -> Look:
@@ -71,6 +73,7 @@ def look(site: Site, registry: Registry) -> Look:
     if found.answers:
         live, tunnels, alarms, *containers = answer.stdout.strip().splitlines()
         found.live, found.alarms = json.loads(live), json.loads(alarms)
+        found.mended = list(_mended(found.live))
         found.tunnels = mesh.rows(json.loads(tunnels), registry)
         found.containers = sorted((row["Names"], row["Status"]) for row in map(json.loads, containers))
     else:
@@ -98,11 +101,14 @@ def _problems(found: Look) -> Iterator[str]:
         yield f"{unit} has failed; look at its log: journalctl --unit {unit}"
     if found.live["rebootRequired"]:
         yield "upgrades wait for a reboot, which the node put off; look why: journalctl --unit fjord-edge-upgrades"
-    for each in found.live["mended"]:
-        when = datetime.fromtimestamp(each["time"], UTC)
-        yield f"{when:%Y-%m-%d %H:%M} UTC: {each['what']}; look at the disk: journalctl --dmesg --priority err"
     if not found.live["clockSynchronized"]:
         yield "the clock is not synchronised; see that a time server of node.timeServers answers"
+
+
+def _mended(live: dict[str, Any]) -> Iterator[str]:
+    for each in live.get("mended", ()):
+        when = datetime.fromtimestamp(each["time"], UTC)
+        yield f"{when:%Y-%m-%d %H:%M} UTC: {each['what']}; look at the disk: journalctl --dmesg --priority err"
 
 
 def _stale_locks(site: Site) -> Iterator[str]:

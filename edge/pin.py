@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from config.base import FILL_IN
 from config.iot import mirrored
 from config.loader import CHECKOUT, parse_section
 from config.versions import IMAGES
@@ -66,7 +67,8 @@ def _images(section: Mapping[str, Any]) -> Iterator[Pin]:
     }
     for place, service in places.items():
         before = _at(section, place)
-        name, tag = repository(before or IMAGES[service]), IMAGES[service].rpartition(":")[2]
+        named = before if before and not before.startswith(FILL_IN) else IMAGES[service]
+        name, tag = repository(named), IMAGES[service].rpartition(":")[2]
         yield Pin(place, before, f"{name}@{_digest(mirrored(mirror, f'{name}:{tag}'), authorities)}")
 
 

@@ -84,6 +84,8 @@ def _digest(site: Site, environment: Mapping[str, str] = MappingProxyType({})) -
 
 def _answers(site: Site) -> bool:
     """Whether the machine answers that the providers dial first: the hypervisor, or the host that was there already."""
+    if isinstance(site.stack_section, HostSection) and "hostKey" not in site.outputs:
+        return False
     done = site.on_node("true") if isinstance(site.stack_section, HostSection) else site.on_hypervisor("true")
     if done.returncode == _NOT_REACHED:
         _warn(site, done.stderr.strip())

@@ -2,6 +2,7 @@
 
 import argparse
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ from config.loader import CHECKOUT, REGISTRY
 from config.registry import Registry, load_registry
 from edge.look import look
 from edge.order import Step, since
-from edge.site import EdgeError, Site
+from edge.site import PASSPHRASE_FILE, EdgeError, Site
 
 #: An update keeps a core busy for seconds and then waits.
 _AT_ONCE = 4
@@ -39,6 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     registry = load_registry(REGISTRY)
     found = since(arguments.base)
+    _can_decrypt([_site(name, arguments, registry) for step in found for name in step.sites])
     for number, step in enumerate(found, 1):
         _say(f"step {number} of {len(found)}, {step.name}: {', '.join(step.sites)}")
         failed = {} if arguments.dry_run else _deployed(step, arguments, registry)
@@ -55,12 +57,36 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _site(name: str, arguments: argparse.Namespace, registry: Registry) -> Site:
+    return Site.named(name, arguments, registry.entries[name].backend)
+
+
+def _can_decrypt(sites: Sequence[Site]) -> None:
+    """Before anything is changed: one shell is to deploy the sites of many teams.
+
+    Raises:
+        EdgeError: not each site's seed can be decrypted.
+    """
+    told = []
+    for site in sites:
+        try:
+            site.seed()
+        except EdgeError as error:
+            told.append(str(error))
+    if told:
+        raise EdgeError(
+            "\n".join(
+                [*told, f"nothing was begun. Each site has its passphrase: {PASSPHRASE_FILE}='/run/secrets/<site>'"]
+            )
+        )
+
+
 def _deployed(step: Step, arguments: argparse.Namespace, registry: Registry) -> dict[str, str]:
     """Deploy a step's sites side by side; why each failed that did."""
 
     def deploy(name: str) -> str:
         try:
-            site = Site.named(name, arguments, registry.entries[name].backend)
+            site = _site(name, arguments, registry)
             return _update(site) or _unwell(site, registry)
         except (ConfigError, EdgeError) as error:
             return str(error)

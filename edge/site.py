@@ -26,6 +26,9 @@ from config.site import HostSection, SiteSection
 #: The site's section in its stack file.
 SECTION = f"{PROJECT}:site"
 
+#: Where the engine finds a passphrase; `<site>` in it stands for a site's name.
+PASSPHRASE_FILE = "PULUMI_CONFIG_PASSPHRASE_FILE"  # noqa: S105
+
 #: A node under load answers in seconds; a program on it may wait for a VM that shuts down.
 CONNECT_SECONDS = 15
 LIMIT_SECONDS = 600
@@ -116,8 +119,8 @@ class Site:
         """
         if f"{PROJECT}:{key}" not in self.content:
             return None
-        words = ["pulumi", "config", "get", f"{PROJECT}:{key}", "--stack", self.name]
-        done = run([*words, "--config-file", str(self.config_file)])
+        words = ["config", "get", f"{PROJECT}:{key}", "--stack", self.name]
+        done = self.engine(*words, "--config-file", str(self.config_file))
         if done.returncode != 0:
             raise EdgeError(f"pulumi config get {PROJECT}:{key} of {self.name}: {done.stderr.strip()}")
         try:
@@ -164,8 +167,9 @@ class Site:
         return found
 
     def engine(self, *words: str, limit_seconds: int | None = LIMIT_SECONDS) -> "subprocess.CompletedProcess[str]":
-        """What the engine says, asked where the site's state is."""
-        return run(["pulumi", *words], limit_seconds=limit_seconds, environment=at_backend(self.backend))
+        """What the engine says, asked where the site's state is, and with the site's passphrase."""
+        environment = {**at_backend(self.backend), **_passphrase(self.name)}
+        return run(["pulumi", *words], limit_seconds=limit_seconds, environment=environment)
 
     def pulumi(self, *words: str) -> int:
         """Run an operation of the engine on this stack, shown as it goes; its exit status."""
@@ -208,6 +212,8 @@ class Site:
             user, address = section.host.user, section.host.address
         else:
             user, address = section.node.user, str(section.node.network.address.ip)
+        if "hostKey" not in self.outputs:
+            raise EdgeError(f"{self.name} is not deployed; deploy it: pulumi up --stack {self.name}")
         with tempfile.NamedTemporaryFile("w") as known_hosts:
             known_hosts.write(f"{address} {self.outputs['hostKey']}\n")
             known_hosts.flush()
@@ -234,15 +240,36 @@ def read_config(text: str, file: str) -> dict[str, Any]:
     Raises:
         ConfigError: the site's section is missing.
     """
-    content: dict[str, Any] = (yaml.safe_load(text) or {}).get("config", {})
-    if not isinstance(content.get(SECTION), dict):
+    content = read_yaml(text, file).get("config")
+    if not isinstance(content, dict) or not isinstance(content.get(SECTION), dict):
         raise ConfigError(Mistake(file, SECTION, "", "this section is missing; see Pulumi.oslo.yaml"))
+    return content
+
+
+def read_yaml(text: str, file: str) -> dict[str, Any]:
+    """All of a stack file.
+
+    Raises:
+        ConfigError: it is not YAML, or nothing that has keys.
+    """
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(Mistake(file, "", "", f"this is not YAML: {' '.join(str(error).split())}")) from None
+    if not isinstance(content, dict):
+        raise ConfigError(Mistake(file, "", "", "this has no keys; see Pulumi.oslo.yaml"))
     return content
 
 
 def at_backend(backend: str | None) -> dict[str, str]:
     """What lets the engine work with a backend; nothing for the shell's."""
     return {"PULUMI_BACKEND_URL": backend} if backend else {}
+
+
+def _passphrase(site: str) -> dict[str, str]:
+    """What lets the engine decrypt one of many sites: `<site>` in the shell's file of a passphrase is its name."""
+    file = os.environ.get(PASSPHRASE_FILE, "")
+    return {PASSPHRASE_FILE: file.replace("<site>", site)} if "<site>" in file else {}
 
 
 def run(

@@ -42,6 +42,7 @@ def _one(arguments: argparse.Namespace, registry: Registry) -> int:
             "alarms": found.alarms,
             "containers": found.containers,
             "problems": found.problems,
+            "mended": found.mended,
         }
         print(json.dumps(told, indent=2))
     else:
@@ -49,6 +50,7 @@ def _one(arguments: argparse.Namespace, registry: Registry) -> int:
         print(table([last_update, *_rows(found.facts, "asked and found"), *_rows(found.live, "now")]))
         print(table([("container", name, state) for name, state in found.containers] or [("container", "none", "")]))
         print("".join(f"alarm  {topic}\n" for topic in found.alarms), end="")
+        print("".join(f"mended  {each}\n" for each in found.mended), end="")
         print("\n".join(f"PROBLEM: {problem}" for problem in found.problems) or "all is well")
     return 1 if found.problems else 0
 
@@ -67,6 +69,7 @@ def _all(arguments: argparse.Namespace, registry: Registry) -> int:
         print(json.dumps(rows, indent=2))
     else:
         print(table([_HEAD, *(_cells(row) for row in rows)]))
+        print("".join(f"mended: {row['site']}: {each}\n" for row in rows for each in row["mended"]), end="")
         print("".join(f"PROBLEM: {row['site']}: {problem}\n" for row in rows for problem in row["problems"]), end="")
     return 1 if any(row["problems"] for row in rows) else 0
 
@@ -86,6 +89,7 @@ def _row(name: str, looks: Mapping[str, Look], registry: Registry) -> dict[str, 
         },
         "alarms": found.alarms,
         "problems": found.problems,
+        "mended": found.mended,
     }
 
 

@@ -51,7 +51,7 @@ class Revision:
     def encrypted_seed(self, site: str) -> dict[str, Any]:
         """The seed as its stack file has it, and the lines outside `config`, which say by what it is encrypted."""
         content = _read(self.folder / f"Pulumi.{site}.yaml")
-        seed = content.get("config", {}).get(f"{PROJECT}:seed")
+        seed = (content.get("config") or {}).get(f"{PROJECT}:seed")
         return {"seed": seed} | {key: value for key, value in content.items() if key != "config"}
 
 

@@ -121,10 +121,6 @@ def test_status_shows_the_last_facts_and_what_the_node_says_now(
         ),
         ({"rebootRequired": True}, "upgrades wait for a reboot, *"),
         ({"uptimeSeconds": 200_000}, "there is no backup yet; *"),
-        (
-            {"mended": [{"time": 1_700_000_000, "what": "the broker's queue was damaged"}]},
-            "2023-11-14 22:13 UTC: the broker's queue was damaged; look at the disk: *",
-        ),
         ({"uptimeSeconds": 200_000, "lastBackup": {"ageSeconds": 200_000}}, "the last backup is 55 hours old; *"),
         ({"clockSynchronized": False}, "the clock is not synchronised; *"),
     ],
@@ -136,6 +132,45 @@ def test_status_names_what_is_not_well(
     assert main(["status", "oslo", "--json", stack_file]) == 1
     [told] = json.loads(capsys.readouterr().out)["problems"]
     assert told.startswith(problem.removesuffix("*"))
+
+
+def test_what_the_node_mended_by_itself_is_told_and_is_no_problem(
+    world: World, stack_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    node_says(world, mended=[{"time": 1_700_000_000, "what": "the broker's queue was damaged"}])
+    assert main(["status", "oslo", stack_file]) == 0
+    printed = capsys.readouterr().out
+    assert "mended  2023-11-14 22:13 UTC: the broker's queue was damaged; look at the disk: " in printed
+    assert printed.endswith("all is well\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("config: {a: b: c}", "this is not YAML: while parsing a flow mapping"),
+        ("", "this has no keys"),
+        ("config:", "this section is missing"),
+    ],
+)
+def test_a_stack_file_that_nobody_can_read_is_told(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, why: str
+) -> None:
+    path = tmp_path / "Pulumi.oslo.yaml"
+    path.write_text(text)
+    assert main(["status", "oslo", f"--config-file={path}"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("edge: Pulumi.oslo.yaml: ")
+    assert why in said
+    assert world.asked == []
+
+
+@pytest.mark.parametrize("command", ["backup", "mesh"])
+def test_a_site_that_was_never_deployed_is_told(
+    world: World, stack_file: str, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    world.answer("pulumi", "{}")
+    assert main([command, "oslo", stack_file]) == 1
+    assert "oslo is not deployed; deploy it: pulumi up --stack oslo" in capsys.readouterr().err
 
 
 def test_a_node_that_does_not_answer_shows_its_last_facts(

@@ -1,5 +1,6 @@
 """All sites side by side, and a change that is rolled out to them."""
 
+import base64
 import json
 import shutil
 from pathlib import Path
@@ -159,6 +160,25 @@ def test_a_rollout_goes_ring_by_ring_and_looks_after_each(
     lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == ["step 1 of 2, headquarters: hq", "hq: pulumi up"]
     assert lines[-1] == "all is deployed and well"
+
+
+def test_a_rollout_begins_nothing_unless_it_can_decrypt_each_site(
+    well: World, rollout: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE_FILE", "/run/secrets/<site>")
+    for name in ("hq", "oslo"):
+        with (tmp_path / f"Pulumi.{name}.yaml").open("a") as file:
+            file.write(f"  {PROJECT}:seed: {{secure: v1:…}}\n")
+    well.answer("pulumi", "error: incorrect passphrase", 255, to="config")
+    assert main(rollout) == 1
+    assert updates(well) == []
+    said = capsys.readouterr().err
+    assert said.count("pulumi config get fjord-edge:seed of ") == 2
+    assert "nothing was begun" in said
+    well.answer("pulumi", base64.b64encode(bytes(range(32))).decode(), to="config")
+    assert main(rollout) == 0
+    asked = {words.split("--stack ")[1].split()[0]: file for file, words in well.passphrases if "--stack" in words}
+    assert asked == {"hq": "/run/secrets/hq", "oslo": "/run/secrets/oslo"}
 
 
 def test_a_dry_run_does_nothing(well: World, rollout: list[str], capsys: pytest.CaptureFixture[str]) -> None:

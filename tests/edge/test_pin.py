@@ -12,10 +12,11 @@ from config.versions import IMAGES
 from edge import pin
 from edge.__main__ import main
 from lab.paths import CHECKOUT
-from tests.sites import STACKS, host_section
+from tests.sites import STACKS, edited, host_section, section
 
 Captured = pytest.CaptureFixture[str]
 
+OTHERS = [IMAGES[name].rpartition("/")[2] for name in ("telegraf", "influxdb", "services")]
 RELEASES = [IMAGES[name] for name in ("mosquitto", "telegraf", "influxdb", "services")]
 
 
@@ -96,6 +97,16 @@ def test_an_unpinned_stack_gets_its_images_and_keeps_all_else(registries: Regist
     place = after.index("      images:")
     assert after[:place] + after[place + 5 :] == before
     assert registries.asked == [f"inspect --no-tags --format {{{{.Digest}}}} docker://{image}" for image in RELEASES]
+
+
+def test_what_is_still_to_be_filled_in_gets_our_releases(registries: Registries, tmp_path: Path) -> None:
+    site = edited(
+        section("oslo"), "iot", "images", "mosquitto", value="CHANGE-ME eclipse-mosquitto:2.1 as name@sha256:…"
+    )
+    path = stack_file(tmp_path, "oslo", site)
+    registries.know(*RELEASES, *(f"registry.example.com/{name}" for name in OTHERS))
+    assert command(path) == 0
+    assert written(path)["iot"]["images"]["mosquitto"] == f"eclipse-mosquitto@{digest(0)}"
 
 
 def test_headquarters_gets_its_own_on_a_machine_that_is_there_too(registries: Registries, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ _PROGRAM = """\
 printf '%s\\n' "{name} $*" >> {folder}/asked
 cat > {folder}/stdin-{name}
 printf '%s\\t%s\\n' "$PULUMI_BACKEND_URL" "{name} $*" >> {folder}/asked-at
+printf '%s\\t%s\\n' "$PULUMI_CONFIG_PASSPHRASE_FILE" "{name} $*" >> {folder}/asked-with
 case "$*" in $(cat {folder}/refuses-{name})*) echo 'error: refused' >&2; exit 1 ;; esac
 key={name}
 for word in "$@"; do [ ! -e "{folder}/answer-{name}:$word" ] || key={name}:$word; done
@@ -52,8 +53,16 @@ class World:
     @property
     def backends(self) -> list[tuple[str, str]]:
         """Which backend the engine was to ask, and what."""
-        lines = [line.partition("\t") for line in self._lines("asked-at")]
-        return [(backend, words) for backend, _, words in lines if words.startswith("pulumi ")]
+        return self._with("asked-at")
+
+    @property
+    def passphrases(self) -> list[tuple[str, str]]:
+        """Which file of a passphrase the engine had, and what it was asked."""
+        return self._with("asked-with")
+
+    def _with(self, name: str) -> list[tuple[str, str]]:
+        lines = [line.partition("\t") for line in self._lines(name)]
+        return [(value, words) for value, _, words in lines if words.startswith("pulumi ")]
 
     def _lines(self, name: str) -> list[str]:
         path = self.folder / name
