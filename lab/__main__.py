@@ -168,7 +168,7 @@ def _drills(arguments: argparse.Namespace) -> None:
     print(HEAD)
     for loss in losses("ours", arguments.times):
         print(row(loss), flush=True)
-        lost += loss.missing
+        lost += loss.missing - loss.excused
     site = next(stack for stack in existing_stacks() if stack.site.iot)
     worst = 0.0
     for number, cut in enumerate(power_cuts(site, arguments.cuts), 1):

@@ -59,7 +59,7 @@ def boot(stack: Stack) -> Boot:
     _virsh("start", stack.name)
     _until(lambda: answers(stack, "true"), "answer")
     ssh = time.monotonic() - begun
-    _until(lambda: healthy(stack), "be healthy")
+    await_health(stack)
     return Boot(
         ssh=ssh,
         healthy=time.monotonic() - begun,
@@ -74,6 +74,15 @@ def analysed(stack: Stack) -> Analysis:
         units=_seconds(on_node(stack, "systemd-analyze blame --no-pager")),
         modules=_seconds(on_node(stack, MODULES)),
     )
+
+
+def await_health(stack: Stack) -> None:
+    """Wait until all its containers say that they are well.
+
+    Raises:
+        LabError: they do not within `LIMIT_SECONDS`.
+    """
+    _until(lambda: healthy(stack), "be healthy")
 
 
 def healthy(stack: Stack) -> bool:

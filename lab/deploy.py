@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from lab import hypervisor, nas, toolchain
+from lab.boot import await_health
 from lab.console import step
 from lab.hypervisor.root import packages_tarball
 from lab.registry import publish as publish_images
@@ -31,6 +32,10 @@ def deploy() -> list[Stack]:
     stacks = configured(engine, image)
     with step("deploy " + " and ".join(NAMES)):
         at_once([stack.up for stack in stacks])
+    with step("wait until all containers are healthy"):
+        # Without a change the engine waits for nothing, and after a power cut the nodes are still booting.
+        for stack in stacks:
+            await_health(stack)
     with step("publish readings as the sensors would"):
         for stack in stacks:
             publish(stack, *_readings(stack))

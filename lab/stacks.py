@@ -155,7 +155,9 @@ class Stack:
     def _capture(self, *words: str, environment: Mapping[str, str] | None = None) -> str:
         done = self._run(*words, environment=environment)
         if done.returncode != 0:
-            raise LabError(f"pulumi {words[0]} of {self.name} failed: {done.stderr.strip()[-500:]}", "Run `make up`.")
+            # With --json the engine says what failed on its standard output.
+            told = (done.stderr.strip() or done.stdout.strip())[-1000:]
+            raise LabError(f"pulumi {words[0]} of {self.name} failed: {told}", "Run `make up`.")
         return done.stdout
 
     def _run(self, *words: str, environment: Mapping[str, str] | None = None) -> "subprocess.CompletedProcess[str]":

@@ -104,7 +104,7 @@ def _queryable(pipeline: Pipeline) -> Iterator[str]:
             value, moment = line.split()
             seen[int(float(value))] = float(moment)
         load.result()
-        sent = {value: moment for (_, value), moment in load.sent()}
+        sent = {each.reading[1]: each.sent for each in load.log()}
     yield f"  published to queryable: {Spread.of([seen[value] - sent[value] for value in sent if value in seen])}"
 
 

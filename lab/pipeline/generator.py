@@ -17,8 +17,9 @@ from typing import BinaryIO
 from lab.pipeline import mqtt
 from lab.pipeline.site import QUANTITY, SUBSCRIBER
 
-#: An acknowledged reading in the log: the sensor's place in `Settings.sensors`, its value, when it was sent.
-RECORD = struct.Struct("<IQd")
+#: An acknowledged reading in the log: the sensor's place in `Settings.sensors`, its value, and when it was sent and
+#: acknowledged (monotonic, s).
+RECORD = struct.Struct("<IQdd")
 
 #: How many connect at the same time.
 CONNECTING = 50
@@ -150,7 +151,7 @@ class Generator:
     def acknowledge(self, index: int, value: int, sent: float) -> None:
         """Write down that the broker has a reading."""
         self.result.acknowledged += 1
-        self._log.write(RECORD.pack(index, value, sent))
+        self._log.write(RECORD.pack(index, value, sent, time.monotonic()))
 
     def read(self, topic: bytes, value: int) -> None:
         """The subscriber has a reading."""

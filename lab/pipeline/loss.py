@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.iot_stack.on_node import mend
+from lab.drills import EXCUSED_SECONDS
 from lab.pipeline.pipeline import Load, Pipeline
 from lab.pipeline.site import Kind
 
@@ -31,7 +32,7 @@ DRAIN_SECONDS = 60.0
 
 PROGRAMS = ("mosquitto", "telegraf", "influxdb")
 
-HEAD = "| Set-up | Harm | Acknowledged | In flight | Stored | Missing |"
+HEAD = "| Set-up | Harm | Acknowledged | In flight | Stored | Missing | Excused |"
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,13 @@ class Drill:
         harm: does it, and undoes it.
         seconds: how long that takes.
         disk_mib: of the data, where it must be small.
+        all_at_once: whether it takes broker and collector with one blow, and with them what neither has on disk.
     """
 
     harm: Callable[[Pipeline, float], None]
     seconds: float = AWAY_SECONDS
     disk_mib: int | None = None
+    all_at_once: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,9 @@ class Loss:
         acknowledged: readings whose PUBACK had come, before the harm, in it and after it.
         stored: those of them that can be queried in the end.
         missing: the others.
+        excused: those of the missing that were acknowledged less than `EXCUSED_SECONDS` before all was killed at once:
+            the broker writes to its disk once a round of its loop, and acknowledges within the round (2.1.2,
+            plugins/persist-sqlite/tick.c).
         in_flight: readings that were acknowledged and not yet to be queried, right before the harm.
     """
 
@@ -65,6 +71,7 @@ class Loss:
     acknowledged: int
     stored: int
     missing: int
+    excused: int
     in_flight: int
 
 
@@ -75,7 +82,7 @@ def _killed(*programs: str) -> Drill:
         for program in programs:
             pipeline.start(program)
 
-    return Drill(harm)
+    return Drill(harm, all_at_once=programs == PROGRAMS)
 
 
 def _database_away(pipeline: Pipeline, seconds: float) -> None:
@@ -135,7 +142,7 @@ DRILLS: Mapping[str, Drill] = {
     "all killed at once": _killed(*PROGRAMS),
     "influxdb stopped": Drill(_database_away, seconds=20.0),
     "disk full and freed": Drill(_disk_freed, seconds=10.0, disk_mib=384),
-    "disk full, all killed": Drill(_disk_full, seconds=10.0, disk_mib=384),
+    "disk full, all killed": Drill(_disk_full, seconds=10.0, disk_mib=384, all_at_once=True),
     "queue truncated": Drill(_queue_truncated),
 }
 
@@ -162,14 +169,17 @@ def lose(kind: Kind, name: str, folder: Path, *, seconds: float | None = None) -
         drill.harm(pipeline, lasts)
         load.result()
         _started_twice(pipeline)
-        acknowledged = load.acknowledged()
+        log = list(load.log())
+        acknowledged = {each.reading for each in log}
         missing, _ = pipeline.drained(acknowledged, QUIET_SECONDS, DRAIN_SECONDS)
+    excused = {each.reading for each in log if drill.all_at_once and 0 < pipeline.killed - each.at < EXCUSED_SECONDS}
     return Loss(
         kind=kind,
         drill=name,
         acknowledged=len(acknowledged),
         stored=len(acknowledged) - len(missing),
         missing=len(missing),
+        excused=len(missing & excused),
         in_flight=in_flight,
     )
 
@@ -202,5 +212,5 @@ def row(found: Loss) -> str:
     """As in docs/benchmarks.md."""
     return (
         f"| {found.kind} | {found.drill} | {found.acknowledged:,} | {found.in_flight:,} | {found.stored:,} | "
-        f"{found.missing:,} |"
+        f"{found.missing:,} | {found.excused:,} |"
     )

@@ -7,6 +7,7 @@ nothing is left but the folder, and that is the caller's.
 import base64
 import contextlib
 import json
+import math
 import os
 import shlex
 import shutil
@@ -18,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from components._files import DATA
 from components._influxdb import INFLUXDB_PORT
@@ -37,7 +38,16 @@ _HOLD = "ip link set lo up && echo ready && exec sleep infinity"
 _LISTENS, _ESTABLISHED = "0A", "01"
 
 #: A reading: its sensor's name, and its value, which is its own time.
-Readings = set[tuple[str, int]]
+Reading = tuple[str, int]
+Readings = set[Reading]
+
+
+class Acknowledged(NamedTuple):
+    """A reading that the broker has acknowledged, and when it was sent and acknowledged (monotonic, s)."""
+
+    reading: Reading
+    sent: float
+    at: float
 
 
 class Load:
@@ -57,14 +67,14 @@ class Load:
 
     def acknowledged(self) -> Readings:
         """What the broker has acknowledged until now."""
-        return {reading for reading, _ in self.sent()}
+        return {each.reading for each in self.log()}
 
-    def sent(self) -> Iterator[tuple[tuple[str, int], float]]:
-        """The same, each with the moment in which it was sent (monotonic, s)."""
+    def log(self) -> Iterator[Acknowledged]:
+        """The same, each with its moments."""
         written = self._log.read_bytes()
         whole = written[: len(written) // RECORD.size * RECORD.size]
-        for index, value, moment in RECORD.iter_unpack(whole):
-            yield (self._sensors[index], value), moment
+        for index, value, sent, at in RECORD.iter_unpack(whole):
+            yield Acknowledged((self._sensors[index], value), sent, at)
 
     def result(self) -> Result:
         """What it did, once it has ended."""
@@ -89,6 +99,8 @@ class Pipeline:
         self._folder, self._disk_mib = folder, disk_mib
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._loads = 0
+        #: When programs were killed last (monotonic, s).
+        self.killed = math.inf
         self._holder: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
@@ -139,7 +151,9 @@ class Pipeline:
 
     def kill(self, *names: str) -> None:
         """SIGKILL, as from the kernel when memory is short; of several all at once."""
-        for pid in [self._pid(name) for name in names]:
+        pids = [self._pid(name) for name in names]
+        self.killed = time.monotonic()
+        for pid in pids:
             os.kill(pid, signal.SIGKILL)
         for name in names:
             self._processes[name].wait()
