@@ -110,9 +110,13 @@ class Engine:
             yield Limit(f"{stem}-high", rule, "high", rule.high)
 
     @property
+    def _timed(self) -> list[Watch]:
+        """What begins at one time and is raised at a later one; the node's own alarms are raised at once."""
+        return [*(watch for several in self._limits.values() for watch in several), *self._silence.values()]
+
+    @property
     def _watches(self) -> dict[str, Watch]:
-        limits = [watch for several in self._limits.values() for watch in several]
-        return {watch.topic: watch for watch in (*limits, *self._silence.values(), *self._node.values())}
+        return {watch.topic: watch for watch in (*self._timed, *self._node.values())}
 
     @property
     def raised(self) -> dict[str, Alarm]:
@@ -191,7 +195,6 @@ class Engine:
         if watch.alarm and over:
             return self._cleared(watch)
         if watch.alarm is None and beyond:
-            watch.since = now
             return self._raised(watch, Alarm(rule=kind, value=value, limit=limit, since=now, raised=now), now)
         return []
 
@@ -228,7 +231,7 @@ class Engine:
     @property
     def next_due(self) -> int | None:
         """When the clock alone changes something next, repeats apart."""
-        return min((watch.due for watch in self._watches.values() if watch.due is not None), default=None)
+        return min((watch.due for watch in self._timed if watch.due is not None), default=None)
 
     def _raised(self, watch: Watch, alarm: Alarm, now: int) -> list[Change]:
         watch.alarm, watch.told = alarm, now
@@ -243,7 +246,7 @@ class Engine:
     def snapshot(self) -> dict[str, Any]:
         """What retained alarms do not tell: conditions that have begun, with their readings, and who spoke when."""
         return {
-            "since": {topic: watch.since for topic, watch in self._watches.items() if watch.since is not None},
+            "since": {watch.topic: watch.since for watch in self._timed if watch.since is not None},
             "newest": [[sensor, quantity, time] for (sensor, quantity), time in self._newest.items()],
             "before": [
                 [sensor, quantity, list(self._before.get((sensor, quantity), ()))]

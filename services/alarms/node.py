@@ -12,6 +12,9 @@ DISK_HYSTERESIS = 2
 STORED = "$SYS/broker/store/messages/count"
 DROPPED = "$SYS/broker/publish/messages/dropped"
 
+#: After a start the tunnel is given so long, whenever the last contact was: the node may have been off.
+GRACE_MS = 300_000
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -74,7 +77,8 @@ class Uplink:
 
     def __init__(self, limit_seconds: int, now: int) -> None:
         self._limit_ms = limit_seconds * 1000
-        self._contact = now
+        self._begun = now
+        self._contact: int | None = None
 
     def told(self, payload: bytes, now: int) -> None:
         """Its status; a will says only that it is gone."""
@@ -82,11 +86,13 @@ class Uplink:
             contact = json.loads(payload).get("lastContact")
         except (ValueError, AttributeError):
             return
-        if isinstance(contact, int) and self._contact < contact <= now:
+        if isinstance(contact, int) and (self._contact or 0) < contact <= now:
             self._contact = contact
 
     def finding(self, now: int) -> Finding:
-        """Seconds since headquarters accepted something, or since this service began to look."""
-        away = now - self._contact
+        """Seconds since headquarters accepted something, or since this service began to look; that ends no alarm."""
+        away = now - (self._begun if self._contact is None else self._contact)
         limit = self._limit_ms
-        return Finding("uplink", away > limit, away <= limit, away // 1000, limit // 1000)
+        beyond = away > limit and now - self._begun >= min(GRACE_MS, limit)
+        over = self._contact is not None and away <= limit
+        return Finding("uplink", beyond, over, away // 1000, limit // 1000)

@@ -1,7 +1,6 @@
 """What a sensor's message says; what is no reading has no say in any alarm."""
 
 import json
-import math
 from dataclasses import dataclass
 
 #: As the collector's: how far before its time a reading may be.
@@ -20,12 +19,13 @@ def parse(payload: bytes, now: int, retention_ms: int) -> Reading | None:
     """Read a message that arrived at `now`; nothing where the collector would reject it too."""
     try:
         content = json.loads(payload)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(content, dict):
         return None
     value, time = content.get("value"), content.get("time", now)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or abs(value) >= 1e300:
+    # As in readings.star; no number is too big to be compared, and NaN is less than none.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e300:
         return None
     if isinstance(time, bool) or not isinstance(time, int) or not now - retention_ms <= time <= now + FUTURE_MS:
         return None

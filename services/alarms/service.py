@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 from paho.mqtt.client import MQTTMessage
 
@@ -28,11 +28,26 @@ SERVICE = "alarms"
 #: What it remembers beside the retained messages, when it starts for the first time.
 EMPTY: Mapping[str, Any] = {"engine": {}, "outbox": []}
 
-#: After the first connection, or without one, until when retained alarms are waited for.
+#: So long after the first connection retained alarms come in, and so long without one the clock waits for them.
 RESTORE_MS, RESTORE_LIMIT_MS = 2_000, 15_000
 
 #: How often it says how it does, looks at the node, and remembers.
 STATUS_MS, NODE_MS, SNAPSHOT_MS = 10_000, 5_000, 5_000
+
+
+class Message(NamedTuple):
+    """What came in; of a long queue some 65,000 wait at once, so it is small."""
+
+    topic: str
+    payload: bytes
+    retain: bool
+    mid: int
+    qos: int
+
+    @classmethod
+    def of(cls, message: MQTTMessage) -> Self:
+        """Take what is needed of it."""
+        return cls(sys.intern(message.topic), bytes(message.payload), message.retain, message.mid, message.qos)
 
 
 class Alarms:
@@ -41,7 +56,7 @@ class Alarms:
     def __init__(self, settings: Settings, now: int) -> None:
         self._settings = settings
         self._data = Path(settings.data)
-        self._inbox: queue.SimpleQueue[MQTTMessage] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._engine = Engine(settings, now)
         kept = _snapshot.load(self._data, EMPTY, lost="silent sensors are counted anew")
         self._engine.resume(kept["engine"])
@@ -49,11 +64,11 @@ class Alarms:
         self._queue = node.Queue(settings.queue_messages, now)
         self._uplink = node.Uplink(settings.uplink_seconds, now)
         self._begun = now
-        self._done: list[MQTTMessage] = []
+        self._done: list[Message] = []
         self._saved = self._engine.revision
         self._connected: int | None = None
         self._restoring = True
-        self._held: list[MQTTMessage] = []
+        self._held: list[Message] = []
         self._last = {"status": 0, "node": 0, "snapshot": 0}
         site = settings.site
         self._alerts, self._acknowledgements = f"alerts/{site}/", f"acknowledgements/{site}/"
@@ -71,7 +86,7 @@ class Alarms:
                 (node.DROPPED, 0),
                 ("sensors/+/+", 1),
             ],
-            received=self._inbox.put,
+            received=lambda message: self._inbox.put(Message.of(message)),
             persistent=True,
         )
 
@@ -88,7 +103,7 @@ class Alarms:
     def step(self) -> None:
         """Wait for what comes next, a message or a moment, and do what it asks."""
         now = _now()
-        due = self._engine.next_due
+        due = None if self._restoring else self._engine.next_due
         wait = 1000 if due is None else max(0, min(1000, due - now))
         try:
             self._take(self._inbox.get(timeout=wait / 1000))
@@ -99,7 +114,7 @@ class Alarms:
         self._clock(_now())
         self._acknowledge()
 
-    def _take(self, message: MQTTMessage) -> None:
+    def _take(self, message: Message) -> None:
         if self._handle(message):
             self._done.append(message)
 
@@ -111,9 +126,9 @@ class Alarms:
             self._client.ack(message.mid, message.qos)
         self._done.clear()
 
-    def _handle(self, message: MQTTMessage) -> bool:
+    def _handle(self, message: Message) -> bool:
         """Do what a message asks; false where it has to wait until the alarms of before are known."""
-        topic, payload, now = message.topic, bytes(message.payload), _now()
+        topic, payload, now = message.topic, message.payload, _now()
         if topic.startswith(self._alerts):
             if message.retain and self._restoring and payload:
                 self._restore(topic, payload)
@@ -135,6 +150,7 @@ class Alarms:
         return True
 
     def _restore(self, topic: str, payload: bytes) -> None:
+        anew = topic in self._engine.raised
         try:
             known = self._engine.restore(topic, Alarm.parse(payload))
         except ValueError as error:
@@ -142,16 +158,13 @@ class Alarms:
             known = False
         if not known:
             self._client.publish(topic, b"", qos=1, retain=True)
+        elif anew:
+            # It was raised anew before the broker was there; the one of before goes on.
+            self._client.publish(topic, payload, qos=1, retain=True)
 
     def _clock(self, now: int) -> None:
-        if self._restoring:
-            ready = self._connected is not None and now - self._connected > RESTORE_MS
-            if not ready and now - self._begun < RESTORE_LIMIT_MS:
-                return
-            self._restoring = False
-            held, self._held = self._held, []
-            for message in held:
-                self._take(message)
+        if self._restoring and not self._restored(now):
+            return
         self._publish(self._engine.tick(now))
         if self._is_time("node", NODE_MS, now):
             for found in self._findings(now):
@@ -169,6 +182,18 @@ class Alarms:
             self._tell()
         if self._is_time("snapshot", SNAPSHOT_MS, now):
             self._save()
+
+    def _restored(self, now: int) -> bool:
+        """Whether the clock may count: the alarms of before are there, or the broker is not."""
+        if self._connected is None:
+            return now - self._begun >= RESTORE_LIMIT_MS
+        if now - self._connected <= RESTORE_MS:
+            return False
+        self._restoring = False
+        held, self._held = self._held, []
+        for message in held:
+            self._take(message)
+        return True
 
     def _is_time(self, what: str, every: int, now: int) -> bool:
         if now - self._last[what] < every:

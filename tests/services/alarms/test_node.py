@@ -58,3 +58,16 @@ def test_headquarters_is_away_when_nothing_was_accepted_for_so_long() -> None:
         uplink.told(said, contact)
     assert uplink.finding(contact + 1800 * SECOND).over
     assert uplink.finding(contact + 1801 * SECOND).beyond
+
+
+def test_after_a_restart_the_alarm_stays_until_headquarters_accepts_something() -> None:
+    uplink = Uplink(1800, NOW)
+    assert not uplink.finding(NOW + SECOND).over, "nobody has said so"
+    before = json.dumps({"up": True, "lastContact": NOW - 7200 * SECOND}).encode()
+    uplink.told(before, NOW)
+    assert not uplink.finding(NOW + SECOND).over
+    assert not uplink.finding(NOW + 299 * SECOND).beyond, "a node that was off has just come back"
+    found = uplink.finding(NOW + 300 * SECOND)
+    assert (found.beyond, found.value) == (True, 7500)
+    uplink.told(json.dumps({"up": True, "lastContact": NOW + 310 * SECOND}).encode(), NOW + 310 * SECOND)
+    assert uplink.finding(NOW + 310 * SECOND).over

@@ -1,0 +1,106 @@
+"""The alarms as a process, with a broker that the test plays."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from paho.mqtt.client import MQTTMessage
+
+from services.alarms import node, service
+from services.alarms.alarm import Alarm
+from services.alarms.service import RESTORE_LIMIT_MS, RESTORE_MS, Alarms
+from tests.services.alarms.test_engine import LOW, NOW, SECOND, settings
+
+UPLINK = "alerts/oslo/node/uplink"
+
+
+class Broker:
+    """Takes what is published and acknowledged, and hands messages over, at the time of the test's clock."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+        self.published: list[tuple[str, bytes]] = []
+        self.acknowledged: list[int] = []
+        self.now = NOW
+        self.received: Callable[[MQTTMessage], None] = lambda _: None
+        monkeypatch.setattr(service, "session", self._session)
+        monkeypatch.setattr(service, "_now", lambda: self.now)
+        self.alarms = Alarms(replace(settings(), data=str(folder)), NOW)
+
+    def _session(self, *_: object, received: Callable[[MQTTMessage], None], **__: object) -> "Broker":
+        self.received = received
+        return self
+
+    def publish(self, topic: str, payload: bytes | str, **_: object) -> None:
+        self.published.append((topic, payload.encode() if isinstance(payload, str) else payload))
+
+    def ack(self, mid: int, qos: int) -> None:
+        self.acknowledged += [mid] * qos
+
+    def sends(self, topic: str, payload: Any, *, retain: bool = False, mid: int = 0) -> None:
+        message = MQTTMessage(mid, topic.encode())
+        message.payload = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+        message.retain, message.qos = retain, 1 if mid else 0
+        self.received(message)
+
+    def after(self, ms: int) -> list[tuple[str, bytes]]:
+        """Let the clock go on; the alarms that are published."""
+        self.now += ms
+        self.published.clear()
+        self.alarms.step()
+        return [(topic, payload) for topic, payload in self.published if topic.startswith("alerts/")]
+
+    def connects(self, *alarms: tuple[str, Alarm]) -> None:
+        for topic, alarm in alarms:
+            self.sends(topic, alarm.payload(), retain=True)
+        self.sends("status/oslo/alarms", {"up": True})
+
+
+@pytest.fixture
+def broker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Broker:
+    monkeypatch.setattr(node, "disk", lambda *_: node.Finding("disk", False, True, 1.0, 85))
+    return Broker(monkeypatch, tmp_path)
+
+
+def cut(**more: Any) -> Alarm:
+    return Alarm(rule="uplink", value=4000, limit=1800, since=NOW - 1, raised=NOW - 1, **more)
+
+
+def test_a_reading_waits_until_the_alarms_of_before_are_known_and_is_acknowledged_then(broker: Broker) -> None:
+    broker.sends("sensors/o2/oxygen", {"value": 9.0, "time": NOW}, mid=7)
+    broker.connects((LOW, Alarm(rule="low", sensor="o2", quantity="oxygen", limit=6.0, since=NOW - 2, raised=NOW - 1)))
+    assert broker.after(10) == []
+    assert broker.acknowledged == []
+    assert broker.after(RESTORE_MS + 1) == [(LOW, b"")]
+    assert broker.after(10) == []
+    assert broker.acknowledged == [7]
+
+
+def test_a_broker_that_comes_late_brings_the_alarms_of_before(broker: Broker) -> None:
+    broker.after(RESTORE_LIMIT_MS + 1)
+    broker.connects((UPLINK, cut(acknowledged=NOW - 1)))
+    broker.after(10)
+    assert broker.after(RESTORE_MS + 1) == [], "neither raised again nor cleared"
+    assert broker.alarms._engine.raised == {UPLINK: cut(acknowledged=NOW - 1)}
+    assert broker.alarms._engine.next_due == NOW + 120 * SECOND
+
+
+def test_without_a_broker_the_clock_counts_and_what_it_raised_goes_on_as_the_alarm_of_before(broker: Broker) -> None:
+    silent = "alerts/oslo/pen-1/o2-silent"
+    [(topic, _)] = broker.after(120 * SECOND)
+    assert topic == silent
+    before = Alarm(rule="silent", sensor="o2", limit=120, since=NOW - 9, raised=NOW - 8, acknowledged=NOW - 7)
+    broker.connects((silent, before))
+    assert broker.after(10) == [(silent, before.payload())]
+    assert broker.alarms._engine.raised == {silent: before}
+
+
+def test_a_retained_message_that_comes_later_is_its_own(broker: Broker) -> None:
+    broker.connects()
+    broker.after(10)
+    broker.after(RESTORE_MS + 1)
+    broker.sends(UPLINK, cut().payload(), retain=True)
+    broker.after(10)
+    assert broker.alarms._engine.raised == {}
