@@ -46,7 +46,7 @@ class State:
     settled: int = 0
     """The first window of personal quantities that is not decided."""
     digests: Sequence[int] = ()
-    """Of what was sent last of each window up to `live`, as many as may still change."""
+    """Of what was sent last of each window up to `live`, of those that may still change or were not looked at since."""
     written: Sequence[str] = ()
     """Decided, and perhaps already sent; sent again exactly so until it is accepted."""
     withheld: int = 0
@@ -174,8 +174,10 @@ class Sender:
             self._keep(replace(state, written=()))
         elif state.settled < final and (state.settled <= state.live or state.live >= complete):
             self._settle(state.settled, min(state.settled + PIECE_MS, final))
+        elif state.digests and self._first_digest() < (final if state.live < final else final - PIECE_MS):
+            self._look_last(self._first_digest(), now)
         elif state.live < complete:
-            self._advance(state.live, min(state.live + PIECE_MS, complete), now)
+            self._advance(state.live, min(state.live + PIECE_MS, complete), final, now)
         elif self._clock() >= self._look_at:
             self._look_again(state.live, final, now)
             self._look_at = self._clock() + LOOK_SECONDS
@@ -207,24 +209,27 @@ class Sender:
             self._newest_there = newest
         return self._newest_there
 
-    def _advance(self, start: int, end: int, now: int) -> None:
+    def _advance(self, start: int, end: int, final: int, now: int) -> None:
         """Send the next windows of what is not personal."""
         found, withheld = self._summaries(self._open, start, end)
         self._send(_in_order(found), now)
-        remembered = self._settings.late_horizon_hours * 3_600_000 // WINDOW_MS
-        digests = [*self._state.digests, *(_digest(found.get(each, ())) for each in range(start, end, WINDOW_MS))]
-        self._keep(
-            replace(
-                self._state,
-                live=end,
-                digests=digests[-remembered:],
-                withheld=self._state.withheld + withheld,
-            )
-        )
+        may_change = range(max(start, min(final, end)), end, WINDOW_MS)
+        digests = [*self._state.digests, *(_digest(found.get(each, ())) for each in may_change)]
+        self._keep(replace(self._state, live=end, digests=digests, withheld=self._state.withheld + withheld))
+
+    def _first_digest(self) -> int:
+        """The oldest window of which it is known what was sent; `live` where there is none."""
+        return (self._state.live or 0) - len(self._state.digests) * WINDOW_MS
+
+    def _look_last(self, start: int, now: int) -> None:
+        """Send what came late for the oldest windows, in a long outage perhaps, and know no more of them."""
+        end = min(start + PIECE_MS, self._state.live or 0)
+        self._compare(start, end, now)
+        self._keep(replace(self._state, digests=self._state.digests[(end - start) // WINDOW_MS :]))
 
     def _look_again(self, live: int, final: int, now: int) -> None:
         """Send what late readings have changed: in the newest piece of the horizon, and in one more of it in turn."""
-        first = max(final, live - len(self._state.digests) * WINDOW_MS)
+        first = max(final, self._first_digest())
         newest = max(first, live - PIECE_MS)
         if not first <= self._older < newest:
             self._older = first
