@@ -28,16 +28,37 @@ PLUGIN_SOURCES = {
 INFLUXDB = "1.8.10"
 TELEGRAF = "1.37.2"
 
+_REPLY = """\
+	resp, err := l.getResponse(c)
+{}	if err != nil {{
+		return resp, err
+	}}
+
+	if out != nil {{
+"""
+_PACKETS_BEFORE_IT = """\
+	for err == nil && resp.Status == socket.StatusContinue {
+		if len(resp.Payload) == 0 {
+			return resp, nil
+		}
+		if in != nil {
+			if _, err = in.Write(resp.Payload); err != nil {
+				break
+			}
+		}
+		resp, err = l.getResponse(c)
+	}
+"""
+
 PLUGIN_PATCHES = {
-    # libvirtd ends a download with an empty packet and one more. go-libvirt stops at the empty one; when the other is
-    # there before it has deregistered, it waits for ever for a receiver, holding the lock that deregistering needs. The
-    # provider downloads the first-boot ISO at each create and refresh: one of six deploys hung. Not mended in 2026-10.
+    # libvirtd may send a download's first packets before the reply to the call. go-libvirt takes the first one for the
+    # reply and the reply for the end: the file is empty, or the connection stands still (ADR 9). Not mended in 2026-10.
     "libvirt": [
         golang.Patch(
             module="github.com/digitalocean/go-libvirt",
             file="rpc.go",
-            old="c := make(chan response)",
-            new="c := make(chan response, 64)",
+            old=_REPLY.format(""),
+            new=_REPLY.format(_PACKETS_BEFORE_IT),
         )
     ],
 }
