@@ -3,6 +3,8 @@
 import json
 import secrets
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -163,6 +165,8 @@ cd /tmp
 for version in 1 2; do
     printf 'Package: fjord-probe\\nVersion: %s\\nArchitecture: all\\nMaintainer: nobody\\nDescription: a probe\\n' \
         $version >repository/DEBIAN/control
+    printf '#!/bin/sh\n{configures}\n' >repository/DEBIAN/postinst
+    chmod 755 repository/DEBIAN/postinst
     dpkg-deb --build repository fjord-probe_$version.deb >/dev/null
 done
 dpkg --install fjord-probe_1.deb
@@ -190,17 +194,33 @@ VERSION = "dpkg-query --show --showformat '${Version}' fjord-probe"
     ids=["security", "other"],
 )
 def test_security_upgrades_are_installed_and_others_are_not(hq: Stack, codename: str, label: str, version: str) -> None:
-    script = REPOSITORY.format(codename=codename, label=label)
-    on_node(hq, "sudo cp /etc/apt/sources.list /root/sources.list")
-    try:
-        on_node(hq, "sudo sh", stdin=script)
+    with offered(hq, codename, label, configures="true"):
         on_node(hq, "sudo systemctl start fjord-edge-upgrades.service")
         assert on_node(hq, VERSION) == version
+
+
+def test_the_windows_end_breaks_no_upgrade_off(hq: Stack) -> None:
+    slowly = 'test "$2" != 1 || { touch /tmp/begun; sleep 10; touch /tmp/ended; }'
+    with offered(hq, "bookworm-security", "Debian-Security", configures=slowly):
+        on_node(hq, "sudo systemctl start --no-block fjord-edge-upgrades.service")
+        assert eventually(lambda: on_node(hq, "ls /tmp/begun 2>/dev/null || true"), 120)
+        on_node(hq, "sudo systemctl stop fjord-edge-upgrades.service")
+        assert on_node(hq, "ls /tmp/ended")
+        assert on_node(hq, f"{VERSION}; dpkg --audit") == "2"
+
+
+@contextmanager
+def offered(hq: Stack, codename: str, label: str, *, configures: str) -> Iterator[None]:
+    """A package is installed, and a newer one of this origin offered, whose configuration is this line of shell."""
+    on_node(hq, "sudo cp /etc/apt/sources.list /root/sources.list")
+    try:
+        on_node(hq, "sudo sh", stdin=REPOSITORY.format(codename=codename, label=label, configures=configures))
+        yield
     finally:
         on_node(
             hq,
             "sudo sh -c 'mv /root/sources.list /etc/apt/sources.list; dpkg --purge fjord-probe; "
-            "rm -rf /tmp/archive /tmp/fjord-probe_*'",
+            "rm -rf /tmp/archive /tmp/fjord-probe_* /tmp/begun /tmp/ended'",
         )
 
 

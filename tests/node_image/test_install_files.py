@@ -8,11 +8,15 @@ from node_image.build import HERE
 
 PROGRAM = (HERE / "rootfs/usr/local/lib/fjord-edge/install-files").read_text()
 
+SYNC = "sync --file-system ."
 
-def install(root: Path, command: str, *entries: File | Directory) -> "subprocess.CompletedProcess[str]":
-    """Run the program with another folder in the place of the root directory."""
-    program = PROGRAM.replace("cd /\n", f"cd '{root}'\n")
-    assert program != PROGRAM
+
+def install(
+    root: Path, command: str, *entries: File | Directory, sync: str = SYNC
+) -> "subprocess.CompletedProcess[str]":
+    """Run the program with another folder in the place of the root directory, and another line in that of `sync`."""
+    program = PROGRAM.replace("cd /\n", f"cd '{root}'\n").replace(SYNC, sync)
+    assert program.count(sync) == 2
     return subprocess.run(
         ["sh", "-c", program, "install-files", command],
         input=archive(entries),
@@ -39,6 +43,13 @@ def test_a_failed_command_runs_again_on_the_files_as_they_were(tmp_path: Path) -
     assert [(tmp_path / name).read_text() for name in ("kept", "with space")] == ["old", "old"]
     assert not (tmp_path / "added").exists()
     assert (tmp_path / "seen").read_text() == "newnew\nold\n"
+
+
+def test_what_it_leaves_is_on_the_disk_when_it_ends(tmp_path: Path) -> None:
+    (tmp_path / "kept").write_text("old\n")
+    for content, command in (("new\n", "echo ran >>log"), ("newer\n", "echo ran >>log; false")):
+        install(tmp_path, command, File(path="/kept", contents=content), sync="cat kept >>log")
+    assert (tmp_path / "log").read_text().split() == ["ran", "new", "ran", "ran", "new"]
 
 
 def test_what_was_never_there_is_taken_away_again_and_the_command_is_not_repeated(tmp_path: Path) -> None:

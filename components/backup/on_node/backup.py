@@ -21,6 +21,9 @@ LAST = Path("/var/lib/fjord-edge/last-backup.json")
 #: On the data disk, so that a copy of a file that never changes is a second name of it.
 STAGING, RESTORED = ".backup", ".restore"
 
+#: The room that the file system keeps for the broker's user is not for copies.
+WITHOUT_RESERVE = ("setpriv", "--bounding-set=-sys_resource")
+
 NO_REPOSITORY = "Is there a repository at the following location?"
 
 USE = "usage: backup run | list | restore-if-empty"
@@ -72,7 +75,7 @@ def run(settings: dict[str, Any]) -> None:
     staging.mkdir(mode=0o700)
     try:
         for hook in sorted(Path(settings["hooks"]).glob("*")):
-            checked([str(hook), str(staging)])
+            checked([*WITHOUT_RESERVE, str(hook), str(staging)], name=hook.name)
         origin = ["--host", settings["site"], "--tag", disk(settings)]
         said = restic(settings, "backup", "--json", "--quiet", *origin, str(staging))
     finally:
@@ -146,13 +149,13 @@ def restic(settings: dict[str, Any], *words: str) -> str:
         raise
 
 
-def checked(command: list[str]) -> str:
-    """Run a program, which must succeed."""
+def checked(command: list[str], *, name: str | None = None) -> str:
+    """Run a program, which must succeed; what fails is called by its name, or by another."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         said = (done.stderr or done.stdout).strip()
         raise FailedError(
-            f"{Path(command[0]).name} failed: {said}. See that the host of `backup` answers, then try again"
+            f"{name or Path(command[0]).name} failed: {said}. See that the host of `backup` answers, then try again"
         )
     return done.stdout
 

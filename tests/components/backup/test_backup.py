@@ -32,6 +32,7 @@ class Node:
         }
         (folder / "settings.json").write_text(json.dumps(settings))
         self.program("findmnt", f"echo {UUID}")
+        self.program("setpriv", f'echo "$1" >>{folder}/without', "shift", 'exec "$@"')
         self.repository([])
         monkeypatch.setenv("PATH", f"{folder / 'bin'}:{os.environ['PATH']}")
         monkeypatch.setattr(backup, "SETTINGS", folder / "settings.json")
@@ -86,6 +87,7 @@ def test_a_backup_sends_what_the_services_staged_and_leaves_nothing_behind(
     node.hook("echo x >$1/readings")
     assert backup.main(["run"]) == 0
     assert (node.folder / "staged").read_text() == "readings\n"
+    assert (node.folder / "without").read_text() == "--bounding-set=-sys_resource\n", "the reserve is the broker's"
     assert node.contents() == {"lost+found"}
     assert node.asked == ["unlock", "backup", "forget"]
     told = json.loads(capsys.readouterr().out)
