@@ -73,12 +73,19 @@ class Queue:
 
 
 class Uplink:
-    """What the uplink says of itself."""
+    """What the uplink says of itself.
 
-    def __init__(self, limit_seconds: int, now: int) -> None:
+    Attributes:
+        since: when headquarters last accepted something; while nothing is known of that, when this began to look
+            (epoch ms).
+    """
+
+    def __init__(self, limit_seconds: int, now: int, since: int | None = None) -> None:
+        """Begin to look; `since` is that of before a restart."""
         self._limit_ms = limit_seconds * 1000
         self._begun = now
-        self._contact: int | None = None
+        self._told = False
+        self.since = now if since is None else min(since, now)
 
     def told(self, payload: bytes, now: int) -> None:
         """Its status; a will says only that it is gone."""
@@ -86,13 +93,13 @@ class Uplink:
             contact = json.loads(payload).get("lastContact")
         except (ValueError, AttributeError):
             return
-        if isinstance(contact, int) and (self._contact or 0) < contact <= now:
-            self._contact = contact
+        if isinstance(contact, int) and contact <= now:
+            self.since = max(self.since, contact) if self._told else contact
+            self._told = True
 
     def finding(self, now: int) -> Finding:
-        """Seconds since headquarters accepted something, or since this service began to look; that ends no alarm."""
-        away = now - (self._begun if self._contact is None else self._contact)
-        limit = self._limit_ms
+        """Seconds since headquarters accepted something; that this service began to look ends no alarm."""
+        away, limit = now - self.since, self._limit_ms
         beyond = away > limit and now - self._begun >= min(GRACE_MS, limit)
-        over = self._contact is not None and away <= limit
+        over = self._told and away <= limit
         return Finding("uplink", beyond, over, away // 1000, limit // 1000)

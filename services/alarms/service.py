@@ -62,7 +62,7 @@ class Alarms:
         self._engine.resume(kept["engine"])
         self._webhook = Webhook(settings.webhook, settings.webhook_key, kept["outbox"])
         self._queue = node.Queue(settings.queue_messages, now)
-        self._uplink = node.Uplink(settings.uplink_seconds, now)
+        self._uplink = node.Uplink(settings.uplink_seconds, now, kept.get("uplink"))
         self._begun = now
         self._done: list[Message] = []
         self._saved = self._engine.revision
@@ -234,7 +234,8 @@ class Alarms:
     def _save(self) -> None:
         self._saved = self._engine.revision
         try:
-            _snapshot.save(self._data, {"engine": self._engine.snapshot(), "outbox": self._webhook.pending})
+            state = {"engine": self._engine.snapshot(), "outbox": self._webhook.pending, "uplink": self._uplink.since}
+            _snapshot.save(self._data, state)
         except OSError as error:
             # A full disk must not silence the alarm that tells of it.
             print(f"the state was not written: {error}", file=sys.stderr)

@@ -71,3 +71,12 @@ def test_after_a_restart_the_alarm_stays_until_headquarters_accepts_something() 
     assert (found.beyond, found.value) == (True, 7500)
     uplink.told(json.dumps({"up": True, "lastContact": NOW + 310 * SECOND}).encode(), NOW + 310 * SECOND)
     assert uplink.finding(NOW + 310 * SECOND).over
+
+
+def test_the_time_without_headquarters_goes_on_over_a_restart_of_all() -> None:
+    never = Uplink(1800, NOW + 1700 * SECOND, Uplink(1800, NOW).since)
+    never.told(b'{"up": true, "lastContact": null}', NOW + 1700 * SECOND)
+    assert not never.finding(NOW + 1999 * SECOND).beyond, "a node that was off has just come back"
+    found = never.finding(NOW + 2000 * SECOND)
+    assert (found.beyond, found.value) == (True, 2000)
+    assert not Uplink(1800, NOW, NOW + 7200 * SECOND).finding(NOW + 1800 * SECOND).beyond, "a clock that was set back"

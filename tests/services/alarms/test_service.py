@@ -104,3 +104,28 @@ def test_a_retained_message_that_comes_later_is_its_own(broker: Broker) -> None:
     broker.sends(UPLINK, cut().payload(), retain=True)
     broker.after(10)
     assert broker.alarms._engine.raised == {}
+
+
+def test_a_restart_of_all_begins_no_time_without_headquarters_anew(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    broker.alarms._save()
+    later = Broker(monkeypatch, tmp_path)
+    later.now = NOW + 3600 * SECOND
+    later.alarms = Alarms(replace(settings(), data=str(tmp_path)), later.now)
+    later.connects()
+    later.after(10)
+    later.after(RESTORE_MS + 1)
+    published = later.after(300 * SECOND)
+    assert UPLINK in [topic for topic, _ in published]
+
+
+def test_a_state_from_before_the_uplinks_time_was_kept_is_read(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    broker.alarms._save()
+    state = json.loads((tmp_path / "state.json").read_text())
+    del state["uplink"]
+    (tmp_path / "state.json").write_text(json.dumps(state))
+    Broker(monkeypatch, tmp_path)
+    assert not (tmp_path / "state.broken").exists()
