@@ -4,6 +4,7 @@
 import contextlib
 import fcntl
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -114,6 +115,7 @@ def restore_if_empty(settings: dict[str, Any]) -> None:
             return
         print(f"restore {copies[-1]['short_id']} of {copies[-1]['time']}")
         restic(settings, "restore", copies[-1]["id"], "--target", str(restored))
+        os.sync()
         whole.touch()
     for entry in (restored / data.relative_to("/") / STAGING).glob("*"):
         entry.rename(data / entry.name)
