@@ -60,9 +60,9 @@ class Loss:
         acknowledged: readings whose PUBACK had come, before the harm, in it and after it.
         stored: those of them that can be queried in the end.
         missing: the others.
-        excused: those of the missing that were acknowledged less than `EXCUSED_SECONDS` before all was killed at once:
-            the broker writes to its disk once a round of its loop, and acknowledges within the round (2.1.2,
-            plugins/persist-sqlite/tick.c).
+        excused: those of the missing that were sent before all was killed at once, and acknowledged less than
+            `EXCUSED_SECONDS` before it, or read as acknowledged after it: the broker writes to its disk once a round of
+            its loop, and acknowledges within the round (2.1.2, plugins/persist-sqlite/tick.c).
         in_flight: readings that were acknowledged and not yet to be queried, right before the harm.
     """
 
@@ -172,7 +172,9 @@ def lose(kind: Kind, name: str, folder: Path, *, seconds: float | None = None) -
         log = list(load.log())
         acknowledged = {each.reading for each in log}
         missing, _ = pipeline.drained(acknowledged, QUIET_SECONDS, DRAIN_SECONDS)
-    excused = {each.reading for each in log if drill.all_at_once and 0 < pipeline.killed - each.at < EXCUSED_SECONDS}
+    excused = {
+        each.reading for each in log if drill.all_at_once and each.sent < pipeline.killed < each.at + EXCUSED_SECONDS
+    }
     return Loss(
         kind=kind,
         drill=name,
