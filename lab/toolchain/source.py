@@ -37,16 +37,19 @@ _REPLY = """\
 	if out != nil {{
 """
 _PACKETS_BEFORE_IT = """\
+	ended := false
 	for err == nil && resp.Status == socket.StatusContinue {
 		if len(resp.Payload) == 0 {
-			return resp, nil
-		}
-		if in != nil {
+			ended = true
+		} else if in != nil {
 			if _, err = in.Write(resp.Payload); err != nil {
 				break
 			}
 		}
 		resp, err = l.getResponse(c)
+	}
+	if err == nil && ended {
+		return resp, nil
 	}
 """
 
