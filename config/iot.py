@@ -155,7 +155,8 @@ class Uplink(Model):
     allowed_lateness_seconds: int = Field(default=30, ge=5, le=3600)
     """A minute's summary is computed so many seconds after its end."""
     late_horizon_hours: int = Field(default=24, ge=1, le=168)
-    """Readings that come more hours late than that change no summary any more."""
+    """A summary follows readings that come so many hours late, and up to an hour more, or until a longer cut is over; a
+    personal quantity's leaves when the hours are over, and follows none."""
     outage_budget_days: int = Field(default=14, ge=1, le=365)
     """How many days a cut may last without a summary lost; the disk must hold it."""
     kib_per_second: int = Field(default=64, ge=1)

@@ -114,9 +114,11 @@ def test_a_late_reading_from_before_the_first_one_is_in_a_summary(world: World, 
 
 def test_a_reading_that_comes_after_the_horizon_changes_nothing(world: World) -> None:
     temperatures(world, NOON, 180)
-    sender, now = start(world, world.settings(PENS)), NOON + 3 * HOUR + MINUTE
-    run(world, sender, now)
+    sender = start(world, world.settings(PENS))
+    for now in range(NOON + MINUTE, NOON + 4 * HOUR, 10 * MINUTE):
+        run(world, sender, now)
     before = dict(windows(world, "pens"))
+    assert NOON in before
     world.site.put("pen1", "temperature", NOON + 6_000, 10.0)
     for _ in range(10):
         world.ticks += module.LOOK_SECONDS
