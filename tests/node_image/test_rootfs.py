@@ -107,8 +107,9 @@ def test_no_router_adds_an_address_and_no_route_outlives_its_link() -> None:
 
 
 def test_the_first_boots_firewall_lets_in_ssh_alone() -> None:
-    rules = (ROOTFS / "etc/fjord-edge/nftables.conf").read_text()
-    judge("unshare", "--map-root-user", "--net", "nft", "--check", "--file", ROOTFS / "etc/fjord-edge/nftables.conf")
+    path = ROOTFS / "etc/fjord-edge/nftables.conf"
+    rules = path.read_text()
+    judge("unshare", "--map-root-user", "--net", "nft", "--check", "--file", path, program="nft")
     assert "policy drop;" in rules
     assert [line.strip() for line in rules.splitlines() if "dport" in line] == ["tcp dport 22 accept"]
 

@@ -39,7 +39,8 @@ def rules(text: str) -> list[str]:
 def test_nft_reads_the_rules_twice_over(tmp_path: Path, inbound: Inbound) -> None:
     path = tmp_path / "nftables.conf"
     path.write_text(nftables(inbound))
-    judge("unshare", "--map-root-user", "--net", "sh", "-c", f"nft --file {path} && nft --file {path}")
+    twice = f"nft --file {path} && nft --file {path}"
+    judge("unshare", "--map-root-user", "--net", "sh", "-c", twice, program="nft")
 
 
 def test_what_no_rule_accepts_is_dropped() -> None:

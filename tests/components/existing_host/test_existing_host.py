@@ -104,4 +104,5 @@ def test_its_owners_firewall_stays(tmp_path: Path) -> None:
     assert "dport 22" not in text
     path = tmp_path / "nftables.conf"
     path.write_text(text)
-    judge("unshare", "--map-root-user", "--net", "sh", "-c", f"nft --file {path} && nft --file {path}")
+    twice = f"nft --file {path} && nft --file {path}"
+    judge("unshare", "--map-root-user", "--net", "sh", "-c", twice, program="nft")
