@@ -15,10 +15,12 @@ import yaml
 
 from components.wireguard_mesh.conf import mesh_json
 from components.wireguard_mesh.peers import peers
+from config.codeowners import codeowners_text
 from config.loader import PROJECT
 from config.registry import load_registry
 from config.versions import IMAGES
 from edge.plan import compare
+from edge.plan.approvals import FILE as CODEOWNERS
 from edge.plan.markdown import markdown
 from edge.plan.revisions import Repository
 from lab.paths import CHECKOUT, STATE
@@ -106,7 +108,7 @@ def copy_program(folder: Path) -> None:
     """What a revision's plan is made of, but its stack files."""
     for part in ("components", "config", "node_image/rootfs", "services"):
         shutil.copytree(CHECKOUT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
-    for part in (".gitignore", "Pulumi.yaml", "__main__.py"):
+    for part in (".gitignore", "Pulumi.yaml", "__main__.py", "requirements.txt"):
         shutil.copy(CHECKOUT / part, folder)
 
 
@@ -121,6 +123,9 @@ def write_repository(folder: Path, sites: int) -> None:
     for path in registry.iterdir():
         stack_file = stack_files["hq" if path.stem == "hq" else "oslo"]
         (folder / f"Pulumi.{path.stem}.yaml").write_text(stack_file)
+    codeowners = folder / CODEOWNERS
+    codeowners.parent.mkdir()
+    codeowners.write_text(codeowners_text(load_registry(registry)))
     for words in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "all"]):
         identity = ["-c", "user.name=lab", "-c", "user.email=lab@example.com"]
         subprocess.run(["git", *identity, *words], cwd=folder, check=True)

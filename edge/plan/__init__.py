@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from config.loader import CHECKOUT
+from edge.plan.approvals import approvals
 from edge.plan.difference import difference
 from edge.plan.markdown import Plan, markdown
 from edge.plan.peers import diagram
@@ -49,7 +50,8 @@ def compare(repository: Repository, base: str, previews: Mapping[str, Mapping[st
     after = Revision(repository.folder)
     with tempfile.TemporaryDirectory() as folder:
         before = repository.extract(commit, Path(folder))
-        sites = sorted(touched(repository.changed(commit), before, after) | refusable(before, after))
+        changed = repository.changed(commit)
+        sites = sorted(touched(changed, before, after) | refusable(before, after))
         plans = fold(plan_sites(sites, before, after), previews or {})
         return Plan(
             base=commit,
@@ -57,6 +59,7 @@ def compare(repository: Repository, base: str, previews: Mapping[str, Mapping[st
             others=len(after.sites - set(sites)),
             mesh=diagram(before, after),
             broken=[each for plan in plans for each in broken(plan.site, plan.before, plan.after)],
+            approvals=approvals(before.codeowners, changed),
         )
 
 
@@ -76,6 +79,17 @@ def _plan(site: str, before: Revision, after: Revision, then: Recorded | None, n
         now,
         owners=[owner for owner in dict.fromkeys((before.owner(site), after.owner(site))) if owner],
         other_seed=both and before.encrypted_seed(site) != after.encrypted_seed(site),
+        other_providers=_other_providers(before, after) if both else "",
+    )
+
+
+def _other_providers(before: Revision, after: Revision) -> str:
+    """Both programs run with the packages that are installed here: what another version does, no plan shows."""
+    were, are = before.providers, after.providers
+    return ", ".join(
+        f"{name} {were.get(name, 'not there')} → {are.get(name, 'gone')}"
+        for name in sorted(were.keys() | are.keys())
+        if were.get(name) != are.get(name)
     )
 
 

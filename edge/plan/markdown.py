@@ -1,7 +1,7 @@
 """A plan as a comment of a pull request: one table, what each site's change is, and who must agree."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from edge.plan.difference import difference
@@ -40,16 +40,8 @@ class Plan:
     """A Mermaid diagram, where peers change."""
     broken: Sequence[Broken]
     """What breaks policies."""
-
-    @property
-    def approvals(self) -> dict[str, list[str]]:
-        """Who must agree, and to which sites."""
-        found: dict[str, list[str]] = {}
-        for site in self.sites:
-            if site.verdicts != [Verdict.NOTHING]:
-                for owner in site.owners:
-                    found.setdefault(owner, []).append(site.site)
-        return dict(sorted(found.items()))
+    approvals: Mapping[str, Sequence[str]]
+    """Who must agree, and to which files."""
 
     @property
     def fails(self) -> bool:
@@ -118,13 +110,13 @@ def _weight(broken: Broken) -> str:
 
 
 def _approvals(plan: Plan) -> list[str]:
-    lines = [f"- {_cell(owner)}: {_few(sites)}" for owner, sites in plan.approvals.items()]
-    return _within(_APPROVALS, lines, "- _{}_") or ["None: no site changes."]
+    lines = [f"- {_cell(owner)}: {_few(files)}" for owner, files in plan.approvals.items()]
+    return _within(_APPROVALS, lines, "- _{}_") or ["None: .github/CODEOWNERS names nobody for what changed."]
 
 
-def _few(sites: Sequence[str]) -> str:
-    shown = ", ".join(map(_cell, sites[:5]))
-    return f"{shown} and {len(sites) - 5} more" if len(sites) > 5 else shown
+def _few(names: Sequence[str]) -> str:
+    shown = ", ".join(map(_cell, names[:5]))
+    return f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown
 
 
 def _details(sites: Sequence[SitePlan], left: int) -> list[str]:

@@ -24,6 +24,10 @@ _STACK = "pulumi:pulumi:Stack"
 _LIBVIRT = "pulumi:providers:libvirt::"
 
 
+#: What the plan knows better: an engine compares no seeds, and what fails by its plan says why.
+_PLANS_ALONE = {Verdict.DATA_LOST, Verdict.REFUSED, Verdict.KEYS}
+
+
 def judged(site: str, digest: Mapping[str, Any]) -> dict[str, Any]:
     """What a digest of `pulumi preview --json` does to a site, without any value of it."""
     steps = [_step(each) for each in digest["steps"] if each["op"] in _OPERATIONS]
@@ -64,7 +68,7 @@ def read(folder: Path) -> dict[str, Mapping[str, Any]]:
 
 
 def fold(plans: Sequence[SitePlan], previews: Mapping[str, Mapping[str, Any]]) -> list[SitePlan]:
-    """Let previews take the places of the plans of their sites; what fails by its plan goes on failing."""
+    """Let previews take the places of the plans of their sites, but for what only a plan knows."""
     return [_folded(plan, previews[plan.site]) if plan.site in previews else plan for plan in plans]
 
 
@@ -76,10 +80,17 @@ def _folded(plan: SitePlan, preview: Mapping[str, Any]) -> SitePlan:
         source += f"; no answer, last contact {last}" if last else "; no answer yet"
     if "verdicts" not in preview:
         return replace(plan, source=source)
+    told = [Verdict(each) for each in preview["verdicts"]]
+    # Those that it keeps are the worst, which all have a text.
+    kept = {
+        verdict: what
+        for verdict, what in zip(plan.verdicts, plan.what, strict=False)
+        if verdict in _PLANS_ALONE and verdict not in told
+    }
     return replace(
         plan,
-        verdicts=[Verdict(each) for each in preview["verdicts"]],
-        what=preview["what"],
+        verdicts=[*kept, *(each for each in told if not kept or each is not Verdict.NOTHING)],
+        what=[*kept.values(), *preview["what"]],
         fails=plan.fails or preview["fails"],
         source=source,
     )

@@ -1,6 +1,7 @@
 """The two revisions that a plan compares: what git says of them, and which sites a change can touch."""
 
 import io
+import re
 import subprocess
 import tarfile
 from collections.abc import Iterable, Mapping
@@ -12,11 +13,15 @@ from typing import Any
 import yaml
 
 from config.loader import PROJECT
+from edge.plan.approvals import FILE as CODEOWNERS
 from edge.site import EdgeError
 
 #: What no site is made of.
 _INERT_FOLDERS = {".ci", ".github", "bin", "docs", "edge", "lab", "policy", "tests"}
 _INERT_FILES = {".gitignore", "CODEOWNERS", "Makefile", "pyproject.toml", "requirements-dev.txt"}
+
+#: A pinned package of the engine.
+_PROVIDER = re.compile(r"^(pulumi\S*)==(\S+)", re.MULTILINE)
 
 #: In any revision.
 _REGISTRY = PurePosixPath("config/mesh")
@@ -47,6 +52,18 @@ class Revision:
         """The team that owns a site."""
         owner = self.registry.get(site, {}).get("owner")
         return owner if isinstance(owner, str) else None
+
+    @property
+    def codeowners(self) -> str:
+        """Who approves a change of which file; empty where nobody is named."""
+        path = self.folder / CODEOWNERS
+        return path.read_text() if path.is_file() else ""
+
+    @property
+    def providers(self) -> Mapping[str, str]:
+        """The versions of the engine's packages, by name."""
+        path = self.folder / "requirements.txt"
+        return dict(_PROVIDER.findall(path.read_text())) if path.is_file() else {}
 
     def encrypted_seed(self, site: str) -> dict[str, Any]:
         """The seed as its stack file has it, and the lines outside `config`, which say by what it is encrypted."""

@@ -20,6 +20,7 @@ CONTAINER = "docker:index/container:Container"
 IMAGE = "docker:index/remoteImage:RemoteImage"
 NETWORK = "docker:index/network:Network"
 COMMAND = "command:remote:Command"
+LIBVIRT = "pulumi:providers:libvirt"
 
 EFFECTS: Mapping[str, Mapping[str, Effect]] = {
     # resource_libvirt_domain.go

@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from urllib.parse import urlsplit
 
-from edge.plan.rules import CONTAINER, DOMAIN, POOL, VOLUME
+from edge.plan.rules import CONTAINER, DOMAIN, LIBVIRT, POOL, VOLUME
 from edge.plan.steps import Step
 from edge.recorder.recording import Registered
 
@@ -65,6 +66,7 @@ def judge(
     *,
     owners: Sequence[str] = (),
     other_seed: bool = False,
+    other_providers: str = "",
 ) -> SitePlan:
     """Say what happens to a site.
 
@@ -75,6 +77,7 @@ def judge(
         after: what would be; None of one that goes.
         owners: those who must agree.
         other_seed: whether the encrypted seed is another one, or is encrypted otherwise.
+        other_providers: which of the engine's packages have another version, if any has.
     """
     found: dict[Verdict, str] = {}
     if after is None:
@@ -94,6 +97,9 @@ def judge(
         found |= _verdicts(steps)
     if other_seed:
         found[Verdict.KEYS] = "the encrypted seed is another, or encrypted anew; only its team can tell which"
+    if other_providers:
+        found.setdefault(Verdict.UNKNOWN, f"{other_providers}: what they do otherwise only a preview shows")
+    if len(found) > 1:
         found.pop(Verdict.NOTHING, None)
     return SitePlan(
         site=site,
@@ -116,12 +122,19 @@ def _verdicts(steps: Sequence[Step]) -> dict[Verdict, str]:
     if lost:
         names = _names(lost)
         found[Verdict.DATA_LOST] = f"{names}: made anew or deleted. The engine refuses that while they are protected"
-    if node:
+        if node:
+            found[Verdict.DATA_LOST] += "; the node is replaced"
+    elif node:
         reasons = sorted({reason for step in node for reason in step.because})
         found[Verdict.REPLACED] = f"because of {', '.join(reasons)}" if reasons else ""
     containers = [step for step in steps if step.resource.type == CONTAINER and step.operation != "update"]
     if containers and not node:
         found[Verdict.RESTART] = "; ".join(_restarts(containers))
+    elsewhere = [step for step in steps if step.operation == "update" and _is_another_hypervisor(step)]
+    if elsewhere:
+        found[Verdict.UNKNOWN] = (
+            f"{_names(elsewhere)}: another hypervisor, where neither node nor data is; it takes `edge replace-node`"
+        )
     rest = [step for step in steps if step.operation == "update"]
     if rest and not node:
         found[Verdict.IN_PLACE] = _names(rest)
@@ -141,6 +154,13 @@ def holds_data(step: Step) -> bool:
     resource = step.before or step.resource
     is_empty_disk = resource.type == VOLUME and not resource.inputs.keys() & {"source", "baseVolumeId"}
     return resource.protect or resource.type == POOL or is_empty_disk
+
+
+def _is_another_hypervisor(step: Step) -> bool:
+    if step.resource.type != LIBVIRT or not step.before or not step.after:
+        return False
+    was, is_ = (urlsplit(str(each.inputs.get("uri", ""))).hostname for each in (step.before, step.after))
+    return was != is_
 
 
 def _names(steps: Sequence[Step]) -> str:

@@ -61,7 +61,7 @@ EDITS: dict[str, tuple[Edit, list[Verdict]]] = {
     "a bridge": (set_to("node", "network", "bridge", value="br1"), [Verdict.REPLACED]),
     "the pool's place": (
         set_to("node", "hypervisor", "pool", value="/srv/other"),
-        [Verdict.DATA_LOST, Verdict.REPLACED],
+        [Verdict.DATA_LOST],
     ),
 }
 

@@ -1,7 +1,7 @@
 """The comment of a pull request."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,8 +25,13 @@ from tests.sites import SEED, edited, section
 VIOLATION = Violation("images-by-digest", "oslo-telegraf", "telegraf:1.37 is no digest; pin it")
 
 
-def plan(*sites: SitePlan, broken: Sequence[Broken] = (), mesh: str | None = None) -> Plan:
-    return Plan(base=40 * "a", sites=sites, others=1, mesh=mesh, broken=broken)
+def plan(
+    *sites: SitePlan,
+    broken: Sequence[Broken] = (),
+    mesh: str | None = None,
+    approvals: Mapping[str, Sequence[str]] | None = None,
+) -> Plan:
+    return Plan(base=40 * "a", sites=sites, others=1, mesh=mesh, broken=broken, approvals=approvals or {})
 
 
 def site(name: str = "oslo", *verdicts: Verdict, what: str = "", steps: Sequence[Step] = ()) -> SitePlan:
@@ -61,11 +66,11 @@ def test_lost_data_stands_above_the_table() -> None:
     assert "CAUTION" not in markdown(plan(site()))
 
 
-def test_who_must_agree_is_told_of_what_changes_and_of_nothing_else() -> None:
-    text = markdown(plan(site("oslo"), site("bergen", Verdict.NOTHING)))
-    assert "- @fjord-edge/oslo: oslo" in text
-    assert "- @fjord-edge/bergen" not in text
-    assert "None: no site changes." in markdown(plan(site("bergen", Verdict.NOTHING)))
+def test_who_must_agree_is_told_with_the_files() -> None:
+    text = markdown(plan(approvals={"@a or @b": ["config/mesh/bergen.yaml"], "@c": [f"{n}.py" for n in range(7)]}))
+    assert "- @a or @b: config/mesh/bergen.yaml\n" in text
+    assert "- @c: 0.py, 1.py, 2.py, 3.py, 4.py and 2 more\n" in text
+    assert "None: .github/CODEOWNERS names nobody for what changed." in markdown(plan(site()))
 
 
 def test_a_policy_that_the_change_breaks_is_told_and_fails_the_plan() -> None:

@@ -69,6 +69,17 @@ def test_another_seed_is_told_without_a_word_of_it(edit: Any, capsys: pytest.Cap
     assert not [seed for seed in SEEDS.values() if seed.rpartition(":")[2] in text]
 
 
+def test_another_version_of_a_provider_is_told_of_every_site(edit: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    edit("requirements.txt", "\npulumi-docker==", "\npulumi-docker==99.")
+    assert main(["plan", "--base", "HEAD", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert {site["site"]: site["verdicts"] for site in told["sites"]} == {
+        name: ["anything may change"] for name in ("hq", "site-2", "site-3")
+    }
+    assert all(site["what"][0].startswith("pulumi-docker ") for site in told["sites"])
+    assert told["approvals"] == {"@fjord-edge/hq": ["requirements.txt"]}
+
+
 def test_a_mistake_is_told_by_its_file_and_key(repository: Path, edit: Any) -> None:
     edit("Pulumi.site-2.yaml", "cpus: 2", "cpuz: 2")
     [found] = record([(repository, ["site-2"])])

@@ -113,11 +113,20 @@ def test_a_node_that_the_engine_replaces_without_a_reason_gets_its_own() -> None
     assert judged("oslo", digest(step))["what"] == ["because of memory"]
 
 
-def test_what_fails_by_its_plan_fails_with_a_preview_too_and_the_other_way_round() -> None:
-    failing = SitePlan(site="oslo", verdicts=[Verdict.DATA_LOST], what=[], fails=True)
+def test_what_fails_by_its_plan_fails_with_a_preview_too_and_says_why_and_the_other_way_round() -> None:
+    failing = SitePlan(site="oslo", verdicts=[Verdict.DATA_LOST], what=["oslo-data"], fails=True)
     nothing, lost = (judged("oslo", digest(*steps)) for steps in ([], [told("delete", VOLUME, "oslo-data")]))
-    assert fold([failing], {"oslo": nothing})[0].fails
+    [oslo] = fold([failing], {"oslo": nothing})
+    assert (oslo.fails, oslo.verdicts, oslo.what) == (True, [Verdict.DATA_LOST], ["oslo-data"])
+    [oslo] = fold([failing], {"oslo": lost})
+    assert (oslo.verdicts, oslo.what) == ([Verdict.DATA_LOST], lost["what"])
     assert fold([PLAN], {"oslo": lost})[0].fails
+
+
+def test_another_seed_is_told_beside_what_the_engine_says_which_compares_none() -> None:
+    plan = SitePlan(site="oslo", verdicts=[Verdict.KEYS, Verdict.IN_PLACE], what=["another seed", "by the plan"])
+    [oslo] = fold([plan], {"oslo": judged("oslo", digest(told("replace", CONTAINER, "oslo-telegraf")))})
+    assert (oslo.verdicts, oslo.what) == ([Verdict.KEYS, Verdict.RESTART], ["another seed", "oslo-telegraf"])
 
 
 def test_previews_are_read_from_a_folder(tmp_path: Path) -> None:

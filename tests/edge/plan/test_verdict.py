@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from edge.plan.difference import difference
+from edge.plan.rules import LIBVIRT
 from edge.plan.steps import Step, steps
 from edge.plan.verdict import Recorded, SitePlan, Verdict, judge
 from edge.recorder.recording import Registered
@@ -28,6 +29,30 @@ def test_containers_that_restart_are_named() -> None:
 
 def test_why_a_node_is_replaced_is_told() -> None:
     assert plan_of("memory").what == ["because of disks, memory"]
+
+
+def test_a_node_is_not_said_to_keep_data_that_is_lost() -> None:
+    [what] = plan_of("the pool's place").what
+    assert what.endswith("; the node is replaced")
+
+
+def test_another_hypervisor_is_no_change_in_place_and_another_user_on_it_is() -> None:
+    def provider(uri: str) -> Registered:
+        return made(type=LIBVIRT, name="any-hypervisor", inputs={"uri": uri})
+
+    here, renamed, elsewhere = (
+        provider(f"qemu+ssh://{place}/system?knownhosts=any") for place in ("root@10.0.0.1", "edge@10.0.0.1", "root@b")
+    )
+    plan = judge("any", change_of(here, elsewhere), Recorded(), Recorded())
+    assert plan.verdicts == [Verdict.UNKNOWN, Verdict.IN_PLACE]
+    assert "any-hypervisor: another hypervisor, where neither node nor data is" in plan.what[0]
+    assert judge("any", change_of(here, renamed), Recorded(), Recorded()).verdicts == [Verdict.IN_PLACE]
+
+
+def test_what_other_versions_of_the_providers_do_is_not_said_to_be_nothing() -> None:
+    plan = judge("any", [], Recorded(), Recorded(), other_providers="pulumi-docker 5.2.0 → 5.3.0")
+    assert plan.verdicts == [Verdict.UNKNOWN]
+    assert plan.what == ["pulumi-docker 5.2.0 → 5.3.0: what they do otherwise only a preview shows"]
 
 
 def test_a_peers_key_reaches_headquarters_in_place() -> None:
