@@ -13,6 +13,7 @@ import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_interface, ip_network
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -32,6 +33,9 @@ VOLUME = "libvirt:index/volume:Volume"
 
 #: Networks that are nobody else's: RFC 1918 and RFC 4193.
 PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
+
+#: Those that are allowed beside them, by setting: each fleet has its own.
+PLACES: Mapping[str, list[str]] = json.loads((Path(__file__).parent / "places.json").read_text())
 
 _MQTT_PORT = 1883
 _DIGEST = re.compile(r"(?:^|@)sha256:[0-9a-f]{64}$")
@@ -155,7 +159,7 @@ def _residency(resources: Iterable[Resource], settings: Settings) -> Found:
     for resource in resources:
         for kind, place in _places(resource):
             if not is_allowed(place, settings[kind]):
-                yield resource, f"{place} is not among the {kind} of this rule; use another, or have it allowed"
+                yield resource, f"{place} is not among the {kind} of policy/places.json; use another, or add it there"
 
 
 def _places(resource: Resource) -> Iterator[tuple[str, str]]:
@@ -163,7 +167,7 @@ def _places(resource: Resource) -> Iterator[tuple[str, str]]:
     if resource.type in {IMAGE, CONTAINER}:
         reference = resource.properties["name" if resource.type == IMAGE else "image"]
         if resource.type == IMAGE or "/" in reference:
-            yield "registries", _registry(reference)
+            yield "registries", registry(reference)
     for path, text in files(resource).items():
         match path:
             case "/etc/resolv.conf":
@@ -181,7 +185,7 @@ def _places(resource: Resource) -> Iterator[tuple[str, str]]:
                     yield "webhooks", urlsplit(webhook).hostname or webhook
 
 
-def _registry(reference: str) -> str:
+def registry(reference: str) -> str:
     """The host of an image reference; a name without one is Docker Hub's."""
     first, slash, _ = reference.partition("/")
     return _host(first) if slash and (set(first) & {".", ":"} or first == "localhost") else "docker.io"
@@ -332,12 +336,15 @@ RULES = (
         "A node speaks to places on an allow-list only.",
         _residency,
         {
-            "headquarters": Setting("where tunnels may end", ("hq.example.com", *PRIVATE)),
-            "dns": Setting("who may be asked for names", PRIVATE),
-            "registries": Setting("where images may come from", ("registry.example.com", *PRIVATE)),
-            "timeServers": Setting("who may be asked for the time", (".justervesenet.no", "no.pool.ntp.org", *PRIVATE)),
-            "backups": Setting("where backups may lie", PRIVATE),
-            "webhooks": Setting("who may be told of alarms", PRIVATE),
+            kind: Setting(description, (*PLACES[kind], *PRIVATE))
+            for kind, description in (
+                ("headquarters", "where tunnels may end"),
+                ("dns", "who may be asked for names"),
+                ("registries", "where images may come from"),
+                ("timeServers", "who may be asked for the time"),
+                ("backups", "where backups may lie"),
+                ("webhooks", "who may be told of alarms"),
+            )
         },
     ),
     Rule("plain-mqtt", "MQTT without TLS stays in the farm's own network.", _mqtt, whole_stack=True),

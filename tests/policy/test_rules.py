@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from config.versions import IMAGES
 from edge.recorder.recording import Registered
 from lab.paths import CHECKOUT
 from policy import plan
@@ -17,12 +18,14 @@ from policy.rules import (
     FIRST_BOOT,
     IMAGE,
     LIBVIRT,
+    PLACES,
     PRIVATE,
     RULES,
     UNKNOWN,
     Resource,
     files,
     is_allowed,
+    registry,
     violations,
 )
 from tests.recording import committed, deploy
@@ -78,8 +81,8 @@ def test_plain_mqtt_in_the_farms_own_network_is_allowed() -> None:
         (("iot", "alarms"), {"webhook": "https://hooks.example.com/x"}, "hooks.example.com is not among the webhooks"),
         (
             ("iot", "images", "mosquitto"),
-            f"ghcr.io/somebody/mosquitto@sha256:{64 * '0'}",
-            "ghcr.io is not among the registries",
+            f"quay.io/somebody/mosquitto@sha256:{64 * '0'}",
+            "quay.io is not among the registries of policy/places.json; use another, or add it there",
         ),
     ],
 )
@@ -88,6 +91,10 @@ def test_a_config_that_sends_data_elsewhere_is_reported(keys: tuple[str, ...], v
     [violation] = violations(resources(deploy("oslo", site).registered).values())
     assert violation.rule == "data-residency"
     assert violation.message.startswith(found)
+
+
+def test_images_may_come_from_where_a_new_site_and_edge_pin_take_them() -> None:
+    assert {registry(image) for image in IMAGES.values()} <= set(PLACES["registries"])
 
 
 def test_so_is_headquarters_webhook() -> None:
