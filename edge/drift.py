@@ -34,10 +34,7 @@ _FORMAT = (
     '{"name": {{json .Name}}, "status": {{json .State.Status}}, "image": {{json .Image}}, '
     f'"config": {{{{json (index .Config.Labels "{CONFIG_LABEL}")}}}}, "id": {{{{json .Id}}}}}}'
 )
-_INSPECT = (
-    "containers=$(docker ps --all --quiet --no-trunc) && "
-    f"""{{ [ -z "$containers" ] || docker inspect --format '{_FORMAT}' $containers; }}"""
-)
+_INSPECT = f"""{{ [ -z "$containers" ] || docker inspect --format '{_FORMAT}' $containers; }}"""
 
 #: What brings a fact of the node back, by its first word; all others are of the disks, and of the first boot.
 _REMEDIES = {
@@ -89,6 +86,7 @@ def look(site: Site) -> tuple[list[Change], list[str]]:
     Raises:
         EdgeError: the backend does not answer.
     """
+    remedy = f"look at it: edge doctor {site.name}" if site.has_node else "see whether it lets you in by SSH"
     changes: list[Change] = []
     unseen: list[str] = []
     containers = [one for one in _resources(site) if one["type"] == _CONTAINER and not one.get("delete")]
@@ -96,12 +94,12 @@ def look(site: Site) -> tuple[list[Change], list[str]]:
         changes += _changed_facts(site)
         changes += changed_containers([one["outputs"] for one in containers], _inspected(site))
     except EdgeError as error:
-        unseen.append(f"{error}; it may be cut off, look at it: edge doctor {site.name}")
+        unseen.append(f"{error}; it may be cut off, {remedy}")
     try:
         told = {change.what.split()[1] for change in changes if change.what.startswith("container ")}
         changes += changed_resources(_refreshed(site, without_docker=bool(unseen)), site.name, told)
     except EdgeError as error:
-        unseen.append(f"{error}; look at it: edge doctor {site.name}")
+        unseen.append(f"{error}; {remedy}")
     return changes, unseen
 
 
@@ -187,10 +185,11 @@ def _changed_facts(site: Site) -> Iterator[Change]:
 
 def _inspected(site: Site) -> list[dict[str, Any]]:
     """What Docker says; a backup pauses a container for seconds."""
+    listed = site.list_containers("--quiet --no-trunc")
     found: list[dict[str, Any]] = []
     for wait in (0, *_PAUSE_SECONDS):
         time.sleep(wait)
-        done = site.on_node(_INSPECT, limit_seconds=_NODE_SECONDS)
+        done = site.on_node(f"containers=$({listed}) && {_INSPECT}", limit_seconds=_NODE_SECONDS)
         if done.returncode != 0:
             raise EdgeError(f"the node does not answer: {done.stderr.strip()}")
         found = [json.loads(line) for line in done.stdout.splitlines()]

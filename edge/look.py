@@ -10,12 +10,9 @@ from components.edge_node.facts import LIVE_FACTS
 from components.iot_stack.containers import RAISED_ALARMS
 from components.wireguard_mesh.conf import SHOW
 from config.registry import Registry
-from config.site import SiteSection
 from edge import mesh
 from edge.site import EdgeError, Site
 from edge.unlock import STALE_SECONDS, folder, locks
-
-_CONTAINERS = "docker ps --all --format '{{json .}}'"
 
 #: A node that takes longer to tell how it does is not well.
 _LIMIT_SECONDS = 60
@@ -55,14 +52,14 @@ def look(site: Site, registry: Registry) -> Look:
     if "hostKey" not in site.outputs:
         raise EdgeError(f"{site.name} is not deployed; deploy it: pulumi up --stack {site.name}")
     found = Look(site.outputs.get("facts", {}), _last_update(site))
-    has_node = isinstance(site.stack_section, SiteSection)
+    has_node = site.has_node
     raises_alarms = has_node and site.section.iot is not None
     asked = (
         LIVE_FACTS if has_node else "echo '{}'",
         SHOW,
         # A node that has yet to be updated cannot tell.
         f"{{ {RAISED_ALARMS} || echo '[]'; }}" if raises_alarms else "echo '[]'",
-        _CONTAINERS,
+        site.list_containers("--format '{{json .}}'"),
     )
     try:
         answer = site.on_node(" && ".join(asked), limit_seconds=_LIMIT_SECONDS)
@@ -77,7 +74,8 @@ def look(site: Site, registry: Registry) -> Look:
         found.tunnels = mesh.rows(json.loads(tunnels), registry)
         found.containers = sorted((row["Names"], row["Status"]) for row in map(json.loads, containers))
     else:
-        found.problems.append(f"the node does not answer: {said}. Known is the last update; look at it: edge doctor")
+        remedy = "look at it: edge doctor" if has_node else "see whether it is up, and lets you in by SSH"
+        found.problems.append(f"the node does not answer: {said}. Known is the last update; {remedy}")
     found.problems += [*_problems(found), *_stale_locks(site)]
     if site.name != registry.hub:
         found.problems += [f"no tunnel to {peer}; look at it: edge mesh" for peer in mesh.silent(found.tunnels)]

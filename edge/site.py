@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from components._services import CONFIG_LABEL
 from components.edge_node.hypervisor import snapshot
 from config.base import ConfigError, Mistake
 from config.derive import Seed
@@ -74,6 +75,18 @@ class Site:
         return cls(name, parse_section(content[SECTION], path.name), content, path, backend)
 
     @property
+    def has_node(self) -> bool:
+        """Whether it has a node of its own; else it is a machine that was there already."""
+        return isinstance(self.stack_section, SiteSection)
+
+    def list_containers(self, options: str) -> str:
+        """The command that lists the node's containers: of somebody else's machine ours, and none without Docker."""
+        if self.has_node:
+            return f"docker ps --all {options}"
+        ours = f"docker ps --all --filter label={CONFIG_LABEL} {options}"
+        return ours if self.stack_section.summaries else "true"
+
+    @property
     def section(self) -> SiteSection:
         """The section of a site with a node of its own.
 
@@ -82,7 +95,7 @@ class Site:
         """
         if isinstance(self.stack_section, HostSection):
             host = self.stack_section.host.address
-            raise EdgeError(f"{self.name} has no node: {host} is somebody else's; only mesh, key and reseed are for it")
+            raise EdgeError(f"{self.name} has no node: {host} is somebody else's; see what it does there: edge status")
         return self.stack_section
 
     @cached_property

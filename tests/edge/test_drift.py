@@ -1,14 +1,19 @@
 """What somebody changed by hand, told from what changes by itself."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from components.edge_node.on_node.facts import mismatches
+from config.loader import PROJECT
 from edge.__main__ import main
 from edge.drift import changed_containers, changed_facts, changed_resources
+from tests.edge.test_edge import TUNNELS
 from tests.edge.world import OUTPUTS, World
+from tests.sites import host_section
 
 FACTS: dict[str, Any] = {
     "sysctls": {"net.core.rmem_max": "26214400"},
@@ -231,3 +236,26 @@ def test_a_site_that_was_never_deployed_is_told(
     world.answer("pulumi", "{}")
     assert main(["drift", "oslo", stack_file]) == 1
     assert capsys.readouterr().err == "edge: oslo is not deployed; deploy it: pulumi up --stack oslo\n"
+
+
+@pytest.mark.parametrize("has_summaries", [True, False])
+def test_of_somebody_elses_machine_only_our_containers_are_looked_at(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str], has_summaries: bool
+) -> None:
+    host = host_section()
+    if not has_summaries:
+        del host["summaries"]
+    path = tmp_path / "Pulumi.hq.yaml"
+    path.write_text(yaml.safe_dump({"config": {f"{PROJECT}:site": host}}))
+    world.answer("pulumi", json.dumps({"hostKey": "ecdsa-sha2-nistp256 AAAA"}))
+    world.answer("pulumi", json.dumps({"deployment": {"resources": []}}), to="export")
+    world.answer("pulumi", json.dumps(digest(step("refresh"))), to="refresh")
+    assert main(["drift", "hq", f"--config-file={path}"]) == 0
+    world.answer("ssh", "{}\n" + json.dumps(TUNNELS | {"sessions": []}) + "\n[]\n")
+    main(["status", "hq", f"--config-file={path}"])
+    assert "PROBLEM" not in capsys.readouterr().out
+    asked = [line for line in world.asked if line.startswith("ssh ")]
+    assert asked
+    for line in asked:
+        assert ("docker ps --all --filter label=fjord-edge.config" in line) == has_summaries
+        assert ("docker ps" in line) == has_summaries
