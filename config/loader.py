@@ -302,8 +302,8 @@ def _check_backend(stack: str, entry: Entry, asked: str | None) -> None:
 
     What `pulumi login` remembered is the engine's alone: without the variable nothing is known, and nothing is checked.
     """
-    if entry.backend and asked and entry.backend.rstrip("/") != asked.rstrip("/"):
-        remedy = f'PULUMI_BACKEND_URL names another; in this shell: eval "$(bin/edge env {stack})"'
+    if entry.backend and asked is not None and entry.backend.rstrip("/") != asked.rstrip("/"):
+        remedy = f'PULUMI_BACKEND_URL is another; in this shell: eval "$(bin/edge env {stack})"'
         raise ConfigError(Mistake(shown(stack), "backend", entry.backend, remedy))
 
 

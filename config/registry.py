@@ -107,7 +107,7 @@ class Entry(Model):
     """host:port where others reach it; absent behind NAT."""
     next_endpoint: Endpoint | None = None
     """Where the hub is reached with its next key: another port, since both keys are in use at once."""
-    ring: Annotated[int, Field(ge=1, le=9)] = 5
+    ring: Annotated[int, Field(ge=1, le=4)] = 3
     """When a merged change is deployed here: ring by ring, the lowest first; headquarters has a place of its own."""
     mesh: IPv4Network | None = None
     """The mesh's network; the hub's file alone says it."""

@@ -85,7 +85,7 @@ def look(site: Site, registry: Registry) -> Look:
 
 
 def _last_update(site: Site) -> str:
-    last = site.last_operation
+    last = next(iter(site.operations), None)
     return f"{last['startTime'][:16].replace('T', ' ')} UTC, {last['kind']} {last['result']}" if last else "never"
 
 

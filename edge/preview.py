@@ -43,11 +43,10 @@ def preview(site: Site, stand_in: str) -> dict[str, Any]:
         EdgeError: the preview fails although the site answers.
     """
     try:
-        last = site.last_operation
+        contact = next((each["startTime"] for each in site.operations if each["result"] == "succeeded"), "")
     except EdgeError as error:
         _warn(site, str(error))
         return silent(site.name, "")
-    contact = last["startTime"] if last else ""
     if not _answers(site):
         return _of_the_state(site, contact, stand_in)
     try:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
@@ -15,6 +16,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from config import derive
 from config.derive import Seed
 from config.iot import SERVICES
+from config.loader import REGISTRY
+from config.registry import Registry, load_registry
 from config.site import HostSection, SiteSection
 from edge import site as command
 from edge.site import EdgeError, Site, table
@@ -39,7 +42,7 @@ def add_arguments(_parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Export, look, tell where something is; never what."""
     site = Site.of(arguments)
-    secrets, without = _known(site)
+    secrets, without = known(site)
     if without:
         print(f"searched by its look alone: {without}")
     found = [*unencrypted(exported := state(site.name)), *in_the_clear(exported, secrets)]
@@ -60,19 +63,24 @@ def state(stack: str) -> dict[str, Any]:
     return exported
 
 
-def derived(seed: Seed, name: str, section: SiteSection | HostSection) -> dict[str, str]:
-    """The secrets that a site derives from its seed now, by what each is."""
+def derived(
+    seed: Seed, name: str, section: SiteSection | HostSection, peers: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, str]:
+    """The secrets that a site derives from a seed now, by what each is; shared ones with these `identity_keys`."""
     epochs = section.epochs
+    own = derive.identity_key(seed, name, epochs.identity)
     found = {
         "seed": base64.b64encode(seed.value).decode(),
         "tunnel key": derive.wireguard_key(seed, name, epochs.wireguard).private,
-        "identity key": derive.identity_key(seed, name, epochs.identity).private,
+        "identity key": own.private,
         "backup key": _body(derive.backup_ssh_key(seed, name, epochs.backup).private),
         "backup password": derive.backup_password(seed, name, epochs.backup),
         "webhook key": derive.webhook_key(seed, name, epochs.passwords),
     }
     for user in ("admin", "telegraf", "reader", "uplink", "page", "headquarters"):
         found[f"InfluxDB {user}"] = derive.influxdb_password(seed, name, user, epochs.passwords)
+    for site, theirs in peers.items():
+        found[f"summaries of {site}"] = derive.summary_account(site, own, theirs)[1]
     if isinstance(section, SiteSection):
         found["host key"] = _body(derive.ssh_host_key(seed, name, section.node.generation).private)
         iot = section.iot
@@ -115,15 +123,29 @@ def opens(salt: str, passphrase: str) -> bool:
         return False
 
 
-def _known(site: Site) -> tuple[dict[str, str], str]:
+def known(site: Site) -> tuple[dict[str, str], str]:
     """The site's secrets, or why they are not known here."""
     try:
-        seed = site.seed()
+        seeds = {key: site.seed(key) for key in ("seed", "nextSeed", "formerSeed")}
     except EdgeError as error:
         return {}, str(error)
-    if seed is None:
+    if seeds["seed"] is None:
         return {}, f"{site.config_file.name} has no seed"
-    return derived(seed, site.name, site.stack_section), ""
+    peers = identity_keys(load_registry(REGISTRY), site.name)
+    found: dict[str, str] = {}
+    for key, seed in seeds.items():
+        words = {"seed": "", "nextSeed": "next seed's ", "formerSeed": "former seed's "}[key]
+        secrets = derived(seed, site.name, site.stack_section, peers) if seed else {}
+        found |= {words + what: secret for what, secret in secrets.items()}
+    return found, ""
+
+
+def identity_keys(registry: Registry, site: str) -> dict[str, str]:
+    """The public identity keys that a site's shared passwords are made with, by the site that sends summaries."""
+    hub = registry.entries[registry.hub]
+    if site != registry.hub:
+        return {site: hub.identity_key}
+    return {name: entry.identity_key for name, entry in registry.entries.items() if name != site}
 
 
 def _texts(value: Any, where: str, name: str = "") -> Iterator[tuple[str, str, str]]:

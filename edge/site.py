@@ -112,17 +112,17 @@ class Site:
         return outputs
 
     @cached_property
-    def last_operation(self) -> dict[str, Any] | None:
-        """What the engine last did to the stack: kind, startTime, result; nothing of a stack that is new.
+    def operations(self) -> list[dict[str, Any]]:
+        """What the engine last did to the stack, the newest first: kind, startTime, result; none of one that is new.
 
         Raises:
             EdgeError: the backend does not answer, or knows no such stack.
         """
-        done = self.engine("stack", "history", "--json", "--page-size", "1", "--stack", self.name)
+        done = self.engine("stack", "history", "--json", "--page-size", "20", "--stack", self.name)
         if done.returncode != 0:
             raise EdgeError(f"pulumi stack history of {self.name}: {done.stderr.strip()}")
         operations: list[dict[str, Any]] = json.loads(done.stdout)
-        return operations[0] if operations else None
+        return operations
 
     def seed(self, key: str = "seed") -> Seed | None:
         """A seed of the stack, decrypted by the engine; nothing where there is none.

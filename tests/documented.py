@@ -50,7 +50,7 @@ RUN_BY: Mapping[str, str] = {
     "ssh-keyscan <hypervisor> >> config/known_hosts": _SITE,
     "bin/edge new-site <site> --owner <team>": _SITE,
     "bin/edge env <site>": _SITE,
-    "bin/edge handover <site> --owner <team>": _HANDOVER,
+    "bin/edge handover <site> --owner <team> --passphrase-file <file>": _HANDOVER,
     "pulumi preview --stack <site>": _SITE,
     "bin/edge doctor <site>": _EDGE + "doctor_finds_a_hypervisor_that_carries_its_node",
     "bin/edge status <site>": _EDGE + "status_tells_the_facts_and_that_all_is_well",

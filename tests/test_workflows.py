@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from config.registry import Entry
 from lab.paths import CHECKOUT
 
 FOLDER = CHECKOUT / ".github" / "workflows"
@@ -126,6 +127,8 @@ def test_a_deployment_has_a_job_for_each_step_and_each_waits_for_the_one_before(
     numbered = [job for job in jobs if job != "order"]
     limit = next(step["run"] for step in steps(jobs["order"]) if "length" in step.get("run", ""))
     assert f"length <= {len(numbered)}'" in limit
+    rings = Entry.model_json_schema()["properties"]["ring"]["maximum"]
+    assert len(numbered) == len(["key change", "headquarters"]) + rings
     for index, name in enumerate(numbered):
         assert jobs[name]["if"] == f"${{{{ fromJSON(needs.order.outputs.steps)[{index}] }}}}"
         assert jobs[name]["with"]["sites"] == f"${{{{ toJSON(fromJSON(needs.order.outputs.steps)[{index}].sites) }}}}"

@@ -8,7 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from config.base import ConfigError
+from config.codeowners import codeowners_text
 from config.loader import CHECKOUT
+from config.registry import load_registry
 from edge.plan.approvals import approvals
 from edge.plan.difference import difference
 from edge.plan.markdown import Plan, markdown
@@ -60,6 +63,7 @@ def compare(repository: Repository, base: str, previews: Mapping[str, Mapping[st
             mesh=diagram(before, after),
             broken=[each for plan in plans for each in broken(plan.site, plan.before, plan.after)],
             approvals=approvals(before.codeowners, changed),
+            stale_codeowners=_is_stale(after),
         )
 
 
@@ -93,6 +97,14 @@ def _other_providers(before: Revision, after: Revision) -> str:
     )
 
 
+def _is_stale(revision: Revision) -> bool:
+    try:
+        return revision.codeowners != codeowners_text(load_registry(revision.folder / "config" / "mesh"))
+    except ConfigError:
+        # Each site is refused for it.
+        return False
+
+
 def _told(plan: Plan) -> dict[str, object]:
     return {
         "base": plan.base,
@@ -122,6 +134,7 @@ def _told(plan: Plan) -> dict[str, object]:
         "others": plan.others,
         "mesh": plan.mesh,
         "approvals": plan.approvals,
+        "staleCodeowners": plan.stale_codeowners,
         "broken": [
             {"site": each.site, **asdict(each.violation), "asBefore": each.as_before, "fails": each.fails}
             for each in plan.broken

@@ -42,11 +42,14 @@ class Plan:
     """What breaks policies."""
     approvals: Mapping[str, Sequence[str]]
     """Who must agree, and to which files."""
+    stale_codeowners: bool = False
+    """Whether the next change would be approved by others than the registry says."""
 
     @property
     def fails(self) -> bool:
         """Whether it must not be merged as it is."""
-        return any(site.fails for site in self.sites) or any(each.fails for each in self.broken)
+        broken = any(each.fails for each in self.broken)
+        return broken or self.stale_codeowners or any(site.fails for site in self.sites)
 
 
 def markdown(plan: Plan) -> str:
@@ -111,6 +114,8 @@ def _weight(broken: Broken) -> str:
 
 def _approvals(plan: Plan) -> list[str]:
     lines = [f"- {_cell(owner)}: {_few(files)}" for owner, files in plan.approvals.items()]
+    if plan.stale_codeowners:
+        lines.insert(0, "- **stale**: .github/CODEOWNERS is not what config/mesh says; write it anew: `make golden`")
     return _within(_APPROVALS, lines, "- _{}_") or ["None: .github/CODEOWNERS names nobody for what changed."]
 
 

@@ -281,10 +281,11 @@ def test_the_sites_own_backend_is_accepted_and_a_login_that_is_unknown(tmp_path:
     assert assemble("oslo", content, tmp_path).entry.backend == BACKEND
 
 
-def test_another_backend_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PULUMI_BACKEND_URL", "https://me:secret@elsewhere")
+@pytest.mark.parametrize("asked", ["https://me:secret@elsewhere", ""])
+def test_another_backend_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch, asked: str) -> None:
+    monkeypatch.setenv("PULUMI_BACKEND_URL", asked)
     message = refusal("oslo", config_of("oslo"), registry=edited(entries(), "oslo", "backend", value=BACKEND))
-    remedy = 'PULUMI_BACKEND_URL names another; in this shell: eval "$(bin/edge env oslo)"'
+    remedy = 'PULUMI_BACKEND_URL is another; in this shell: eval "$(bin/edge env oslo)"'
     assert told(message) == [f"config/mesh/oslo.yaml: backend = {BACKEND}: {remedy}"]
     assert "secret" not in message
 

@@ -56,7 +56,7 @@ def test_all_sites_are_shown_side_by_side(stack_files: str, capsys: pytest.Captu
     assert [part.strip() for part in oslo.split("  ") if part] == [
         "oslo",
         "@fjord-edge/oslo",
-        "5",
+        "3",
         "2026-11-25 20:26 UTC, update succeeded",
         "answers",
         "up, last handshake 10 s ago",
@@ -133,7 +133,7 @@ def test_a_site_without_a_tunnel_is_told(well: World, stack_files: str, capsys: 
 
 # A rollout
 
-STEPS = [Step("headquarters", ("hq",)), Step("ring 5", ("oslo",))]
+STEPS = [Step("headquarters", ("hq",)), Step("ring 3", ("oslo",))]
 
 
 @pytest.fixture
@@ -184,7 +184,7 @@ def test_a_rollout_begins_nothing_unless_it_can_decrypt_each_site(
 def test_a_dry_run_does_nothing(well: World, rollout: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*rollout, "--dry-run"]) == 0
     assert well.asked == []
-    assert "step 2 of 2, ring 5: oslo" in capsys.readouterr().out
+    assert "step 2 of 2, ring 3: oslo" in capsys.readouterr().out
 
 
 def test_a_site_that_is_not_well_afterwards_stops_it(

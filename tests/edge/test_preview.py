@@ -87,6 +87,14 @@ def test_a_preview_that_fails_although_the_site_answers_is_a_failure(
     assert capsys.readouterr().err == "edge: pulumi preview of oslo: error: the passphrase is wrong\n"
 
 
+def test_an_update_that_failed_is_no_contact(site: World, stack_file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    failed = LAST | {"startTime": "2026-11-26T08:00:00.000Z", "result": "failed"}
+    site.answer("pulumi", json.dumps([failed, LAST]), to="history")
+    site.answer("ssh", "", status=255)
+    assert main(["preview", "oslo", stack_file]) == 0
+    assert told(capsys)["lastContact"] == LAST["startTime"]
+
+
 def test_a_site_without_a_state_is_no_failure(site: World, stack_file: str, capsys: pytest.CaptureFixture[str]) -> None:
     site.answer("pulumi", "", status=255, to="history")
     assert main(["preview", "oslo", stack_file]) == 0

@@ -1,3 +1,4 @@
+import argparse
 import base64
 import copy
 import json
@@ -7,18 +8,23 @@ from typing import Any
 import pytest
 import yaml
 
+from config.derive import Seed, identity_key, summary_account
+from config.loader import PROJECT, REGISTRY
+from config.registry import load_registry
 from edge import scan
 from edge.__main__ import main
 from edge.recorder.recording import Registered, Secret
+from edge.site import Site
 from lab.paths import CHECKOUT
 from lab.stacks import passphrase
 from tests.edge.world import World
 from tests.recording import committed
-from tests.sites import SEED, STACKS, site_section
+from tests.sites import SEED, STACKS, section, site_section
 
 SALT = yaml.safe_load((CHECKOUT / "Pulumi.oslo.yaml").read_text())["encryptionsalt"]
 EMPTY = "v1:YrPiGN3BC9s=:v1:6Svd1icJJqKBF+pc:bj4UHN56uek+xeDJAKt7ugZ7VW9dgg=="
-SECRETS = scan.derived(SEED, "oslo", site_section("oslo"))
+PEERS = scan.identity_keys(load_registry(REGISTRY), "oslo")
+SECRETS = scan.derived(SEED, "oslo", site_section("oslo"), PEERS)
 
 
 def in_state(value: Any) -> Any:
@@ -52,12 +58,24 @@ def leaky(**inputs: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_the_state_of_a_committed_stack_shows_nothing(stack: str) -> None:
-    assert scan.in_the_clear(state(stack), scan.derived(SEED, stack, site_section(stack))) == []
+    peers = scan.identity_keys(load_registry(REGISTRY), stack)
+    assert scan.in_the_clear(state(stack), scan.derived(SEED, stack, site_section(stack), peers)) == []
 
 
 @pytest.mark.parametrize("what", SECRETS)
 def test_each_secret_of_a_site_is_found_where_it_is(what: str) -> None:
     assert ("oslo-tunnel.inputs.create", what) in scan.in_the_clear(leaky(create=f"x{SECRETS[what]}y"), SECRETS)
+
+
+def test_the_password_at_headquarters_is_the_one_that_both_ends_make() -> None:
+    registry = load_registry(REGISTRY)
+    own = {name: identity_key(SEED, name, 1) for name in ("hq", "oslo")}
+    account = summary_account("oslo", own["oslo"], own["hq"].public)
+    assert account == summary_account("oslo", own["hq"], own["oslo"].public)
+    assert (
+        scan.derived(SEED, "oslo", site_section("oslo"), {"oslo": own["hq"].public})["summaries of oslo"] == account[1]
+    )
+    assert scan.identity_keys(registry, "hq").keys() == registry.entries.keys() - {"hq"}
 
 
 def test_a_secret_in_an_archive_is_found() -> None:
@@ -124,3 +142,18 @@ def test_a_seed_that_the_engine_does_not_decrypt_leaves_the_look(
     shown = capsys.readouterr()
     assert "searched by its look alone: pulumi config get" in shown.out
     assert "pulumi stack export of oslo" in shown.err
+
+
+def test_what_the_seeds_before_and_after_give_is_looked_for_too(world: World, tmp_path: Path) -> None:
+    keys = ("seed", "nextSeed", "formerSeed")
+    seeds = {key: base64.b64encode(bytes([number]) * 32).decode() for number, key in enumerate(keys)}
+    content = {f"{PROJECT}:{key}": {"secure": "v1:a:b"} for key in seeds} | {f"{PROJECT}:site": section("oslo")}
+    path = tmp_path / "Pulumi.oslo.yaml"
+    path.write_text(yaml.safe_dump({"config": content}))
+    for key, seed in seeds.items():
+        world.answer("pulumi", seed, to=f"{PROJECT}:{key}")
+    former = scan.derived(Seed.parse(seeds["formerSeed"]), "oslo", site_section("oslo"))["tunnel key"]
+    found, without = scan.known(Site.of(argparse.Namespace(site="oslo", config_file=path)))
+    assert without == ""
+    assert found["former seed's tunnel key"] == former
+    assert found["next seed's seed"] == seeds["nextSeed"]

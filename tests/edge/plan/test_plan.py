@@ -80,6 +80,14 @@ def test_another_version_of_a_provider_is_told_of_every_site(edit: Any, capsys: 
     assert told["approvals"] == {"@fjord-edge/hq": ["requirements.txt"]}
 
 
+def test_a_registry_file_without_its_line_in_codeowners_fails(edit: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    edit("config/mesh/site-2.yaml", "@fjord-edge/site-2", "@havbruk-nord")
+    assert main(["plan", "--base", "HEAD"]) == 1
+    told = capsys.readouterr().out
+    assert "- **stale**: .github/CODEOWNERS is not what config/mesh says; write it anew: `make golden`" in told
+    assert "- @fjord-edge/site-2: config/mesh/site-2.yaml" in told
+
+
 def test_a_mistake_is_told_by_its_file_and_key(repository: Path, edit: Any) -> None:
     edit("Pulumi.site-2.yaml", "cpus: 2", "cpuz: 2")
     [found] = record([(repository, ["site-2"])])
