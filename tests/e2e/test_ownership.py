@@ -57,4 +57,4 @@ def test_a_site_that_was_handed_over_is_its_new_teams_alone(oslo: Stack, copy: P
     assert "incorrect passphrase" in told
     status, told = typed("pulumi preview --stack alesund", "nord", backend_of="vest")
     assert status != 0
-    assert "PULUMI_BACKEND_URL names another" in told
+    assert "PULUMI_BACKEND_URL is another" in told
