@@ -81,6 +81,15 @@ RUN_BY: Mapping[str, str] = {
     "bin/edge backup <site>": _LOST,
     "bin/edge replace-node <site>": _LOST,
     "bin/edge delete-data <site>": _DAYS + "data_outlives_its_vm_and_goes_by_a_word_of_its_own",
+    **dict.fromkeys(
+        (
+            "pulumi stack import --stack <site> --file <copy>",
+            "pulumi up --refresh --stack <site>",
+            "pulumi stack init <site>",
+            "bin/edge destroy --lost-state <site>",
+        ),
+        "tests/e2e/test_rebuild.py::test_a_site_whose_state_is_lost_comes_back_with_every_reading",
+    ),
     "bin/edge destroy <site>": "tests/e2e/test_rebuild.py::test_destroy_and_up_bring_every_reading_back",
     "pulumi preview --refresh": _ENGINE,
     "pulumi preview --stack <site> --policy-pack policy": _POLICY,

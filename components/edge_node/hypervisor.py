@@ -19,6 +19,11 @@ _IMAGE_BYTES = 2 * GIB
 _PROGRAMS = Path(__file__).parent / "on_hypervisor"
 
 
+def pool_name(site: str) -> str:
+    """The site's pool, as libvirt on the hypervisor calls it."""
+    return f"fjord-edge-{site}"
+
+
 def pool_path(site: str, node: Node) -> str:
     """Directory of the site's pool on the hypervisor."""
     return f"{node.hypervisor.pool}/{site}"
@@ -89,9 +94,16 @@ def after_start(site: str, node: Node) -> str:
 
 
 def snapshot(site: str, node: Node, action: str, name: str = "") -> str:
-    """The program that makes, shows, deletes or restores (`action`) snapshots of the data disk."""
+    """The program that makes, shows, deletes or restores (`action`) snapshots of the data disk, or makes it one."""
     folder = pool_path(site, node)
-    asked = {"domain": site, "dataDisk": f"{folder}/{data_name(site)}", "folder": f"{folder}/snapshots", "name": name}
+    asked = {
+        "domain": site,
+        "dataDisk": f"{folder}/{data_name(site)}",
+        "folder": f"{folder}/snapshots",
+        "name": name,
+        "pool": pool_name(site),
+        "record": _record(site),
+    }
     return _program("snapshot", asked, call=action)
 
 

@@ -80,7 +80,7 @@ class VirtualMachine:
     def _pool(self, preflight: pulumi.Resource) -> pulumi_libvirt.Pool:
         return pulumi_libvirt.Pool(
             f"{self.site}-pool",
-            name=f"fjord-edge-{self.site}",
+            name=hypervisor.pool_name(self.site),
             type="dir",
             target=pulumi_libvirt.PoolTargetArgs(path=hypervisor.pool_path(self.site, self.node)),
             opts=child_options(self.parent, depends_on=[preflight], protect=True),

@@ -1,5 +1,7 @@
 """A VM comes and goes; the readings stay, since they lie on the protected data disk."""
 
+from pathlib import Path
+
 import pytest
 
 from lab.sensors import Reading, now_ms, publish, query
@@ -41,3 +43,30 @@ def test_destroy_and_up_bring_every_reading_back(oslo: Stack, kept: list[Reading
     oslo.up()
     assert eventually(lambda: count(oslo), 60) >= before
     assert_stored(oslo, kept)
+
+
+@pytest.mark.long
+def test_a_site_whose_state_is_lost_comes_back_with_every_reading(
+    oslo: Stack, kept: list[Reading], tmp_path: Path
+) -> None:
+    def typed(line: str) -> str:
+        done = oslo.shell(line)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    before = count(oslo)
+    (tmp_path / "copy").write_text(oslo.exported_state())
+    for is_there in (True, False):
+        typed("pulumi stack rm oslo --yes --force --preserve-config")
+        typed("pulumi stack init oslo")
+        if is_there:
+            typed(f"pulumi stack import --stack oslo --file {tmp_path}/copy")
+            typed(f"pulumi up --refresh --stack oslo --yes --suppress-progress --config-file {oslo.config_file}")
+            assert set(oslo.preview()) == {"same"}
+    told = typed(f"bin/edge destroy oslo --lost-state --yes --config-file {oslo.config_file}")
+    oslo.up()
+    restore = told.rpartition("then edge ")[2].strip()
+    typed(f"bin/edge {restore} --yes --config-file {oslo.config_file}")
+    assert eventually(lambda: count(oslo), 180) >= before
+    assert_stored(oslo, kept)
+    assert set(oslo.preview()) == {"same"}

@@ -266,6 +266,26 @@ def test_a_restore_asks_first(
     assert len(world.asked) == 1
 
 
+def test_a_state_that_knows_the_node_is_not_lost(
+    world: World, stack_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["destroy", "oslo", "--lost-state", "--yes", stack_file]) == 1
+    assert "the state of oslo knows its node" in capsys.readouterr().err
+    assert not [asked for asked in world.asked if asked.startswith("ssh")]
+
+
+def test_a_node_whose_state_is_lost_goes_without_the_engine_and_the_way_on_is_told(
+    world: World, stack_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.answer("pulumi", "{}")
+    world.answer("ssh", json.dumps({"name": "before-release-1.qcow2"}))
+    assert main(["destroy", "oslo", "--lost-state", "--yes", stack_file]) == 0
+    told = capsys.readouterr().out
+    assert "Next: pulumi up --stack oslo, then edge restore oslo before-release-1.qcow2" in told
+    assert not [asked for asked in world.asked if "destroy" in asked]
+    assert "sys.exit(release(" in (world.folder / "stdin-ssh").read_text()
+
+
 @pytest.mark.parametrize("words", [["backup", "oslo"], ["replace-node", "oslo", "--yes"]])
 def test_a_site_without_a_backup_is_told_which_section_is_missing(
     world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str]

@@ -48,6 +48,11 @@ def restore(asked: dict[str, Any]) -> int:
     return told(_restore, asked)
 
 
+def release(asked: dict[str, Any]) -> int:
+    """Let go of a node of which no state is left, so that it can be made anew: its data disk becomes a snapshot."""
+    return told(_release, asked)
+
+
 def told(action: Any, asked: dict[str, Any]) -> int:
     """Do it; what failed is told on standard error."""
     try:
@@ -120,6 +125,24 @@ def _restore(asked: dict[str, Any]) -> dict[str, str]:
     if state(asked["domain"]) is not None:
         checked_virsh("start", asked["domain"])
     return {"name": chosen.name}
+
+
+def _release(asked: dict[str, Any]) -> dict[str, str]:
+    domain, pool, disk = asked["domain"], asked["pool"], Path(asked["dataDisk"])
+    if state(domain) not in {"shut off", None}:
+        raise FailedError(f"{domain} is not off; shut it down first")
+    if state(domain) is not None:
+        checked_virsh("undefine", domain)
+    if virsh("pool-info", pool).returncode == 0:
+        virsh("pool-destroy", pool)
+        checked_virsh("pool-undefine", pool)
+    Path(asked["record"]).unlink(missing_ok=True)
+    if disk.exists():
+        disk.rename(_new(asked, "before-release-"))
+    for path in disk.parent.glob(f"{domain}-*"):
+        path.unlink()
+    # The newest: a release that was cut short had moved the disk already.
+    return {"name": snapshots(asked)[-1].name} if snapshots(asked) else {}
 
 
 def snapshots(asked: dict[str, Any]) -> list[Path]:

@@ -345,7 +345,9 @@ def pool(tmp_path: Path) -> Path:
 
 def asked_of_snapshots(pool: Path, name: str = "") -> dict[str, Any]:
     disk = str(pool / "oslo-data.qcow2")
-    return {"domain": "oslo", "dataDisk": disk, "folder": str(pool / "snapshots"), "name": name}
+    record = str(pool.parent / "record.json")
+    folder = str(pool / "snapshots")
+    return {"domain": "oslo", "dataDisk": disk, "folder": folder, "name": name, "pool": "any", "record": record}
 
 
 def names(pool: Path) -> list[str]:
@@ -437,3 +439,34 @@ def test_snapshots_lie_beside_the_disk_in_a_folder_of_their_own() -> None:
     asked = json.loads(json.loads(program.rsplit("sys.exit(restore(json.loads(", 1)[1].strip().removesuffix(")))")))
     assert asked["folder"] == "/srv/nvme/fjord-edge/oslo/snapshots"
     assert hypervisor.delete_snapshots("oslo", NODE).endswith(" /srv/nvme/fjord-edge/oslo/snapshots")
+
+
+def test_a_node_whose_state_is_lost_leaves_nothing_that_an_update_would_meet_but_its_data(
+    pool: Path, virsh: Virsh, capsys: pytest.CaptureFixture[str]
+) -> None:
+    virsh.answers("domstate", "shut off")
+    for word in ("undefine", "pool-info", "pool-destroy", "pool-undefine"):
+        virsh.answers(word, "")
+    for name in ("oslo-root-1.qcow2", "oslo-image-2.qcow2", "oslo-first-boot-1.iso"):
+        (pool / name).touch()
+    record = pool.parent / "record.json"
+    record.touch()
+    assert snapshot.release(asked_of_snapshots(pool)) == 0
+    [kept] = names(pool)
+    assert kept.startswith("before-release-")
+    assert (pool / "snapshots" / kept).read_text() == "now"
+    assert [path.name for path in pool.iterdir()] == ["snapshots"]
+    assert not record.exists()
+    assert {"undefine oslo", "pool-undefine any"} <= set(virsh.asked)
+    (virsh.folder / "answer-domstate").unlink()
+    (virsh.folder / "answer-pool-info").unlink()
+    capsys.readouterr()
+    assert snapshot.release(asked_of_snapshots(pool)) == 0, "once more, after it was cut short"
+    assert json.loads(capsys.readouterr().out) == {"name": kept}
+
+
+def test_a_running_node_is_not_released(pool: Path, virsh: Virsh, capsys: pytest.CaptureFixture[str]) -> None:
+    virsh.answers("domstate", "running")
+    assert snapshot.release(asked_of_snapshots(pool)) == 1
+    assert capsys.readouterr().err == "oslo is not off; shut it down first\n"
+    assert (pool / "oslo-data.qcow2").read_text() == "now"
