@@ -116,6 +116,7 @@ server.serve_forever()
 """
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("well")
 def test_after_other_passwords_all_speak_and_a_webhook_is_told_until_it_accepts(oslo: Stack) -> None:
     """The official image of the database sets passwords on its first start alone; this one has some."""
