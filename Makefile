@@ -33,7 +33,7 @@ drills: up ## the long tests in the lab, each harm under load three times, ten p
 	@.venv/bin/pytest --quiet -m long tests/e2e
 	@$(PYTHON) -m lab drills
 
-bench: up ## figures of docs/benchmarks.md; PART=preview, boot, registry, plan, goodput, recovery, pipeline, alarms or traffic takes one of them
+bench: machine ## figures of docs/benchmarks.md; PART=registry, plan, pipeline or alarms wants a machine at rest, PART=preview, boot, goodput, recovery or traffic `make up` before
 	@$(PYTHON) -m lab bench $(PART)
 
 screenshot: machine ## docs/page.png anew, of a farm that runs natively; root
