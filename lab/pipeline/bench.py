@@ -24,9 +24,9 @@ WRITERS, WRITERS_RATE, WRITERS_SECONDS = 1000, 1000.0, 10.0
 
 MANY, MANY_PROCESSES, MANY_RATE, MANY_SECONDS = 5000, 2, 500.0, 4.0
 
-#: Offered with 20 writers in two processes.
+#: Offered with 20 writers in two processes, for longer than any buffer on the way hides a jam.
 OFFERED: Sequence[float] = (2_000, 5_000, 20_000)
-LOAD_SECONDS = 5.0
+LOAD_SECONDS = 20.0
 LOAD_WRITERS, LOAD_PROCESSES = 20, 2
 
 #: A generator that is further behind its own schedule than that was the bottleneck.
@@ -111,12 +111,12 @@ def _queryable(pipeline: Pipeline) -> Iterator[str]:
 def _sustained(pipeline: Pipeline) -> Iterator[str]:
     for offered in OFFERED:
         before = pipeline.cpu_seconds()
-        acknowledged, results, begun = _loaded(pipeline, offered)
-        missing, last = pipeline.drained(acknowledged, QUIET_SECONDS, DRAIN_SECONDS)
-        stored = len(acknowledged) - len(missing)
-        rate = stored / (last - begun)
-        used = {name: seconds - before[name] for name, seconds in pipeline.cpu_seconds().items()}
-        spent = ", ".join(f"{name} {seconds:.1f}" for name, seconds in used.items())
+        acknowledged, results, seconds = _loaded(pipeline, offered)
+        used = {name: after - before[name] for name, after in pipeline.cpu_seconds().items()}
+        used["generator"] = sum(result.processor for result in results)
+        missing = pipeline.drained(acknowledged, QUIET_SECONDS, DRAIN_SECONDS)
+        rate = (len(acknowledged) - len(missing)) / seconds
+        spent = ", ".join(f"{name} {took:.1f}" for name, took in used.items())
         yield (
             f"  {offered:6,.0f}/s offered {bar(rate, OFFERED[-1]):<{BAR}} {rate:6,.0f}/s stored, {len(missing):,} of "
             f"{len(acknowledged):,} missing; processor s: {spent}{bottleneck(results)}"
@@ -124,6 +124,7 @@ def _sustained(pipeline: Pipeline) -> Iterator[str]:
 
 
 def _loaded(pipeline: Pipeline, offered: float) -> tuple[set[tuple[str, int]], list[Result], float]:
+    """What was acknowledged, what the generators say, and the seconds from their beginning to the last write."""
     each = LOAD_WRITERS // LOAD_PROCESSES
     rate = offered / LOAD_PROCESSES
     with (
@@ -134,7 +135,9 @@ def _loaded(pipeline: Pipeline, offered: float) -> tuple[set[tuple[str, int]], l
         one.begin()
         other.begin()
         results = [one.result(), other.result()]
-        return one.acknowledged() | other.acknowledged(), results, begun
+        ended = time.monotonic()
+        last = pipeline.settled(QUIET_SECONDS, DRAIN_SECONDS) or ended
+        return one.acknowledged() | other.acknowledged(), results, last - begun
 
 
 def _subscribed(pipeline: Pipeline) -> Iterator[str]:
@@ -158,7 +161,7 @@ def _many(pipeline: Pipeline) -> Iterator[str]:
         other.begin()
         results = [one.result(), other.result()]
         acknowledged = one.acknowledged() | other.acknowledged()
-    missing, _ = pipeline.drained(acknowledged, QUIET_SECONDS, DRAIN_SECONDS)
+    missing = pipeline.drained(acknowledged, QUIET_SECONDS, DRAIN_SECONDS)
     yield (
         f"  {MANY:,} writers over TLS: {sum(result.connected for result in results):,} connected, "
         f"{sum(result.refused for result in results)} refused, "

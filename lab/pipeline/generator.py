@@ -61,6 +61,7 @@ class Result:
         refused: sensors that the broker did not let in.
         connecting: seconds until all were connected.
         late: the most that a reading was behind its own schedule, seconds.
+        processor: seconds of processor time since its start.
         latencies: from a reading's being sent to its being read by the subscriber, seconds.
     """
 
@@ -70,6 +71,7 @@ class Result:
     sent: int = 0
     acknowledged: int = 0
     late: float = 0.0
+    processor: float = 0.0
     latencies: list[float] = field(default_factory=list)
 
 
@@ -248,6 +250,7 @@ def main() -> None:
     settings = Settings(**json.loads(sys.stdin.readline()))
     with open(settings.log, "wb") as log:  # noqa: PTH123
         result = asyncio.run(Generator(settings, log).run())
+    result.processor = time.process_time()
     print(json.dumps(asdict(result)))
 
 

@@ -173,7 +173,7 @@ def lose(kind: Kind, name: str, folder: Path, *, seconds: float | None = None) -
         _started_twice(pipeline)
         log = list(load.log())
         acknowledged = {each.reading for each in log}
-        missing, _ = pipeline.drained(acknowledged, QUIET_SECONDS, DRAIN_SECONDS)
+        missing = pipeline.drained(acknowledged, QUIET_SECONDS, DRAIN_SECONDS)
     excused = {
         each.reading for each in log if drill.all_at_once and each.sent < pipeline.killed < each.at + EXCUSED_SECONDS
     }

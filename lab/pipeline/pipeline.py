@@ -23,6 +23,7 @@ from typing import Any, NamedTuple, Self
 
 from components._files import DATA
 from components._influxdb import INFLUXDB_PORT
+from components.iot_stack.containers import MQTT_PORT
 from components.iot_stack.telegraf import DATABASE
 from lab.console import LabError
 from lab.paths import CHECKOUT
@@ -113,7 +114,7 @@ class Pipeline:
                 self._make_disk(self._disk_mib)
             for name in self.site.programs:
                 self.start(name)
-            self._wait(lambda: self._connections(_ESTABLISHED, self.site.port), "telegraf is not at the broker")
+            self._wait(lambda: self._connections(_ESTABLISHED, MQTT_PORT), "telegraf is not at the broker")
         except BaseException:
             self.__exit__()
             raise
@@ -227,24 +228,33 @@ class Pipeline:
         rows = self.query(f"SELECT count(value) FROM {self.site.series[0]}")  # noqa: S608
         return sum(row["count"] for row in rows)
 
-    def drained(self, wanted: Readings, quiet: float, limit: float) -> tuple[Readings, float]:
-        """Wait for these readings: what is missing when all are there, or nothing more came for `quiet` seconds.
+    def _written(self) -> int:
+        """How many points the database has written since its start; a count of many takes what the programs need."""
+        figures = json.loads(self.run("curl", "--silent", f"http://127.0.0.1:{INFLUXDB_PORT}/debug/vars"))
+        shards = [each for name, each in figures.items() if name.startswith("shard:")]
+        return sum(each["values"]["writePointsOk"] for each in shards if each["tags"]["database"] == DATABASE)
+
+    def settled(self, quiet: float, limit: float) -> float | None:
+        """Wait until nothing was written for `quiet` seconds, at most for `limit`.
 
         Returns:
-            What is missing, and the moment in which the last one came (monotonic, s).
+            The moment of the last write (monotonic, s); None where there was none.
         """
-        begun = changed = time.monotonic()
-        count, missing = -1, wanted
+        begun, last, before = time.monotonic(), None, self._written()
+        while (now := time.monotonic()) - (last or begun) < quiet and now - begun < limit:
+            time.sleep(0.05)
+            if (written := self._written()) != before:
+                last, before = time.monotonic(), written
+        return last
+
+    def drained(self, wanted: Readings, quiet: float, limit: float) -> Readings:
+        """Wait for these readings: what is missing when all are there, or nothing more came for `quiet` seconds."""
+        begun = last = time.monotonic()
         while True:
-            now, counted = time.monotonic(), self.count()
-            if counted != count:
-                count, changed = counted, now
-            elif now - changed > SETTLED_SECONDS:
-                missing = wanted - self.stored()
-                if not missing or now - changed > quiet or now - begun > limit:
-                    break
-            time.sleep(0.1)
-        return missing, changed
+            last = self.settled(SETTLED_SECONDS, limit) or last
+            missing, now = wanted - self.stored(), time.monotonic()
+            if not missing or now - last > quiet or now - begun > limit:
+                return missing
 
     @contextlib.contextmanager
     def load(
