@@ -270,7 +270,7 @@ class Iot(Model):
     certificates: Certificates
     """The life of the broker's certificates."""
     plain_mqtt: bool = False
-    """Whether the broker listens without TLS too, at port 1883 of the farm's own network alone."""
+    """Whether devices may speak without TLS too, to port 1883 in the farm's own network alone."""
     pens: tuple[Name, ...] = Field(min_length=1)
     """The site's pens, in the order in which people see them; each has a sensor."""
     quantities: dict[QuantityName, Quantity] = Field(min_length=1)

@@ -1,4 +1,4 @@
-"""A service's session with the site's broker: TLS, a name of its own, a last will."""
+"""A service's session with the site's broker: a name of its own, a last will."""
 
 import json
 import time
@@ -58,7 +58,6 @@ def session(
     client.on_connect = connected
     client.on_message = arrived
     client.username_pw_set(broker.user, broker.password)
-    client.tls_set(broker.authority)
     client.will_set(status_topic(site, service), json.dumps({"up": False}), qos=1, retain=True)
     client.reconnect_delay_set(1, 5)
     client.max_queued_messages_set(10_000)

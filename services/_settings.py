@@ -16,8 +16,6 @@ class Broker:
 
     host: str
     port: int
-    authority: str
-    """File with the certificate authority, PEM."""
     user: str
     password: str = field(repr=False)
 

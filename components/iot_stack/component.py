@@ -75,10 +75,10 @@ class IoTStack(pulumi.ComponentResource):
         args.guest.install(f"{name}-hooks", hook_files(), then=then, parent=self)
         authority = self._authority()
         broker, database = self._broker(authority), self._database()
-        self._collector(authority, after=[broker, database])
+        self._collector(after=[broker, database])
         self._tunnel_figures(after=[database])
-        self._alarms(authority, after=[broker])
-        self._uplink(authority, after=[broker, database])
+        self._alarms(after=[broker])
+        self._uplink(after=[broker, database])
         self.page_pin = None
         self.certificate_authority = authority.certificate
         self.endpoints = {
@@ -155,11 +155,9 @@ class IoTStack(pulumi.ComponentResource):
             depends_on=[container],
         )
 
-    def _collector(self, authority: CertifiedKey, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
+    def _collector(self, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
         service = containers.telegraf(self._args.iot.images)
-        files = telegraf_files(
-            self._args.iot, self._mqtt_user("telegraf"), self._influxdb_password("telegraf"), authority
-        )
+        files = telegraf_files(self._args.iot, self._mqtt_user("telegraf"), self._influxdb_password("telegraf"))
         return self._runner.run(service, service.files(files), depends_on=after)
 
     def _tunnel_figures(self, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
@@ -167,7 +165,7 @@ class IoTStack(pulumi.ComponentResource):
         files = tunnel_files(self._influxdb_password("telegraf"))
         return self._runner.run(service, service.files(files), depends_on=after)
 
-    def _alarms(self, authority: CertifiedKey, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
+    def _alarms(self, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
         iot = self._args.iot
         settings = services.alarm_settings(
             iot,
@@ -180,10 +178,10 @@ class IoTStack(pulumi.ComponentResource):
             webhook_key=derive.webhook_key(self._args.seed, self._site, self._args.epochs.passwords),
         )
         service = own_service("alarms", iot.images.pulled("services"), memory_mib=64, cpu_shares=2048)
-        files = services.service_files(settings, authority)
+        files = services.service_files(settings)
         return self._runner.run(service, service.files(files), depends_on=after)
 
-    def _uplink(self, authority: CertifiedKey, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
+    def _uplink(self, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
         """It waits for no tunnel: headquarters may be out of reach for weeks."""
         settings = services.uplink_settings(
             self._args.iot,
@@ -193,7 +191,7 @@ class IoTStack(pulumi.ComponentResource):
             headquarters=self._args.headquarters,
         )
         service = own_service("uplink", self._args.iot.images.pulled("services"), memory_mib=64, cpu_shares=512)
-        files = services.service_files(settings, authority)
+        files = services.service_files(settings)
         return self._runner.run(service, service.files(files), depends_on=after)
 
     def _page(self, page: Page, authority: CertifiedKey, after: Sequence[pulumi.Resource]) -> str:

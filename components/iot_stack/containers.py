@@ -9,6 +9,7 @@ from components._services import HealthCheck, Port, Service
 from config.iot import Images
 from config.site import Network
 
+#: The second is without TLS: for the containers beside the broker, published only where a site asks for it (ADR 19).
 MQTT_TLS_PORT, MQTT_PORT = 8883, 1883
 
 #: Where Docker asks whether a collector works: in its own container, and of the tunnels' on the node's loopback.

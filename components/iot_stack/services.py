@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from components._influxdb import INFLUXDB_PORT
 from components._page import TLS
-from components.iot_stack.containers import MQTT_TLS_PORT
+from components.iot_stack.containers import MQTT_PORT
 from components.iot_stack.telegraf import DATABASE
-from config.derive import CertifiedKey, MqttUser
+from config.derive import MqttUser
 from config.iot import Iot, Sensor
 from services import _settings
 from services._settings import Broker, Database
@@ -18,12 +18,11 @@ from services.uplink import settings as uplink
 _MISSED = 3
 
 
-def broker(service: str, user: MqttUser) -> Broker:
+def broker(user: MqttUser) -> Broker:
     """The site's broker, as a container beside it reaches it."""
     return Broker(
         host="mosquitto",
-        port=MQTT_TLS_PORT,
-        authority=f"/etc/{service}/ca.crt",
+        port=MQTT_PORT,
         user=user.name,
         password=user.password,
     )
@@ -34,9 +33,9 @@ def database(user: str, password: str) -> Database:
     return Database(url=f"http://influxdb:{INFLUXDB_PORT}", name=DATABASE, user=user, password=password)
 
 
-def service_files(settings: object, authority: CertifiedKey) -> dict[str, str]:
+def service_files(settings: object) -> dict[str, str]:
     """A program's files by name."""
-    return {"settings.json": _settings.render(settings), "ca.crt": authority.certificate}
+    return {"settings.json": _settings.render(settings)}
 
 
 def alarm_settings(
@@ -54,7 +53,7 @@ def alarm_settings(
     asked = iot.alarms
     return alarms.Settings(
         site=site,
-        broker=broker("alarms", mqtt("alarms")),
+        broker=broker(mqtt("alarms")),
         sensors=tuple(
             alarms.Sensor(
                 id=sensor.id,
@@ -94,7 +93,7 @@ def uplink_settings(
     asked = iot.uplink
     return uplink.Settings(
         site=site,
-        broker=broker("uplink", mqtt("uplink")),
+        broker=broker(mqtt("uplink")),
         readings=database("uplink", influxdb_password),
         headquarters=headquarters,
         groups=tuple(
@@ -138,7 +137,7 @@ def page_settings(
         ports: where it listens in its container.
     """
     farm = page.Farm(
-        broker=broker("page", mqtt("page")),
+        broker=broker(mqtt("page")),
         database=database("page", influxdb_password),
         pens=tuple(
             page.Pen(name=pen, sensors=tuple(_shown(iot, sensor) for sensor in iot.sensors if sensor.pen == pen))

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from components._influxdb import INFLUXDB_PORT
 from components._services import LOOPBACK
-from components.iot_stack.containers import HEALTH_PORT, MQTT_TLS_PORT, TUNNEL_HEALTH_PORT
-from config.derive import CertifiedKey, MqttUser
+from components.iot_stack.containers import HEALTH_PORT, MQTT_PORT, TUNNEL_HEALTH_PORT
+from config.derive import MqttUser
 from config.iot import Iot
 
 #: Readings in one write, and those that may be unacknowledged: fewer than the broker lets be.
@@ -25,15 +25,14 @@ REJECTED = "rejected"
 _CONF = """\
 [agent]
 interval = "10s"
-flush_interval = "100ms"
+flush_interval = "50ms"
 metric_batch_size = {batch}
 metric_buffer_limit = {buffer}
 omit_hostname = true
 quiet = true
 
 [[inputs.mqtt_consumer]]
-servers = ["ssl://mosquitto:{mqtt_port}"]
-tls_ca = "/etc/telegraf/ca.crt"
+servers = ["tcp://mosquitto:{mqtt_port}"]
 username = {mqtt_user}
 password = {mqtt_password}
 client_id = "telegraf"
@@ -76,21 +75,20 @@ service_address = "http://{loopback}:{health_port}"
 """
 
 
-def telegraf_files(iot: Iot, user: MqttUser, influxdb_password: str, authority: CertifiedKey) -> dict[str, str]:
+def telegraf_files(iot: Iot, user: MqttUser, influxdb_password: str) -> dict[str, str]:
     """Render the collector's files by name."""
     return {
         "telegraf.conf": _CONF.format(
             batch=BATCH,
             undelivered=UNDELIVERED,
             buffer=2 * UNDELIVERED,
-            mqtt_port=MQTT_TLS_PORT,
+            mqtt_port=MQTT_PORT,
             mqtt_user=_toml(user.name),
             mqtt_password=_toml(user.password),
             measurement=MEASUREMENT,
         )
         + _outputs([MEASUREMENT, REJECTED], host="influxdb", password=influxdb_password, health_port=HEALTH_PORT),
         "readings.star": readings_star(iot),
-        "ca.crt": authority.certificate,
     }
 
 

@@ -94,7 +94,7 @@ def _grants() -> Mapping[str, Grant]:
 
 def _beside(iot: Iot, folder: Path, port: int) -> Mapping[str, Any]:
     def here(broker: Broker) -> Broker:
-        return replace(broker, host="localhost", authority=str(folder / "ca.crt"))
+        return replace(broker, host="localhost")
 
     def store(name: str, user: str) -> Database:
         return Database(url=f"http://{LOOPBACK}:{INFLUXDB_PORT}", name=name, user=user, password=password(user))

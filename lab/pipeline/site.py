@@ -64,6 +64,7 @@ class Site:
         users: the database's users as `user_files` renders them; none in the seed.
         passwords: the sensors' and the subscriber's at the broker; None in the seed, which asks nobody.
         authority: what clients trust, PEM; None without TLS.
+        port: where the generator publishes.
         reader: user and password at the database.
         reserve: the command that keeps room for the broker on the data disk; does nothing in the seed.
         series: the measurement of readings, and the tag that tells sensors apart.
@@ -101,7 +102,7 @@ def ours(iot: Iot, more: Mapping[str, Grant] | None = None) -> Site:
         **(more or {}),
     }
     kept = Retention(days=iot.storage.retention_days, shard_hours=iot.storage.shard_hours)
-    collector = telegraf_files(iot, mqtt_user("telegraf"), password("telegraf"), signer)
+    collector = telegraf_files(iot, mqtt_user("telegraf"), password("telegraf"))
     return Site(
         programs={
             "mosquitto": program(containers.mosquitto(iot.images, ports), broker),

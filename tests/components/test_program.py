@@ -510,7 +510,8 @@ def test_the_brokers_certificate_is_for_each_address_at_which_it_listens() -> No
 
 def test_the_broker_listens_where_its_published_ports_lead() -> None:
     lines = brokers_file(committed("oslo"), "mosquitto.conf").decode().splitlines()
-    listening = [int(line.split()[1]) for line in lines if line.startswith("listener ")]
+    beside, *listening = [int(line.split()[1]) for line in lines if line.startswith("listener ")]
+    assert beside == 1883
     assert listening == [port["internal"] for port in committed("oslo").named("oslo-mosquitto").inputs["ports"]]
 
 

@@ -16,7 +16,7 @@ def test_what_was_rendered_is_read(tmp_path: Path) -> None:
 
 
 def test_what_has_another_shape_is_refused_without_its_value(tmp_path: Path) -> None:
-    secret = replace(settings(), broker=Broker(host="h", port=1, authority="", user="u", password="secret"))
+    secret = replace(settings(), broker=Broker(host="h", port=1, user="u", password="secret"))
     (tmp_path / "settings.json").write_text(render(secret).replace('"port": 1', '"port": "secret"'))
     with pytest.raises(ValueError, match=r"broker\.port") as error:
         read(tmp_path / "settings.json", Settings)

@@ -44,7 +44,7 @@ def grants(name: str) -> set[str]:
 
 
 def telegraf() -> dict[str, Any]:
-    files = telegraf_files(iot(), user("telegraf"), 'pass"word\\', AUTHORITY)
+    files = telegraf_files(iot(), user("telegraf"), 'pass"word\\')
     return tomllib.loads(files["telegraf.conf"])
 
 
@@ -56,7 +56,7 @@ def mosquitto(plain: IPv4Address | None = None) -> dict[str, str]:
 def test_the_collector_acknowledges_a_reading_when_it_is_stored() -> None:
     [broker] = telegraf()["inputs"]["mqtt_consumer"]
     assert (broker["qos"], broker["persistent_session"]) == (1, True)
-    assert broker["servers"] == ["ssl://mosquitto:8883"]
+    assert broker["servers"] == ["tcp://mosquitto:1883"]
 
 
 def test_nothing_waits_for_a_batch_that_the_broker_never_sends() -> None:
@@ -86,8 +86,9 @@ def test_no_device_can_have_a_services_name() -> None:
             iot(sensors=sensors)
 
 
-def test_each_listener_of_the_broker_is_tls_and_there_is_no_other() -> None:
-    main, *listeners = mosquitto()["mosquitto.conf"].split("\nlistener ")
+def test_each_listener_of_the_broker_is_tls_but_the_one_for_the_containers_beside_it() -> None:
+    main, beside, *listeners = mosquitto()["mosquitto.conf"].split("\nlistener ")
+    assert beside.splitlines() == ["1883", "use_username_as_clientid true"]
     assert [listener.splitlines()[0] for listener in listeners] == ["8883", "8884"]
     for listener in listeners:
         assert "keyfile /mosquitto/config/server.key" in listener.splitlines()
@@ -96,12 +97,13 @@ def test_each_listener_of_the_broker_is_tls_and_there_is_no_other() -> None:
     assert not [line for line in main.splitlines() if line.startswith(("listener", "port"))]
 
 
-def test_plain_mqtt_is_where_the_site_asks_for_it_and_asks_for_a_password_too() -> None:
-    *_, last = mosquitto(plain=ADDRESSES[1])["mosquitto.conf"].split("\nlistener ")
-    assert last.splitlines() == ["1883", "use_username_as_clientid true"]
-    assert [port for port in containers.broker_ports(ADDRESSES, ADDRESSES[1]) if port.external == 1883] == [
-        Port(address=ADDRESSES[1], external=1883, internal=1883)
-    ]
+def test_plain_mqtt_is_published_where_the_site_asks_for_it_and_nowhere_else() -> None:
+    def plain(address: IPv4Address | None) -> list[Port]:
+        return [port for port in containers.broker_ports(ADDRESSES, address) if 1883 in (port.external, port.internal)]
+
+    assert plain(ADDRESSES[1]) == [Port(address=ADDRESSES[1], external=1883, internal=1883)]
+    assert plain(None) == []
+    assert mosquitto(plain=ADDRESSES[1]) == mosquitto()
 
 
 def test_the_queue_holds_six_hours_of_all_sensors() -> None:

@@ -34,7 +34,7 @@ def settings(*, for_seconds: int = 20, high: float | None = None, sensors: Seque
     ]
     return Settings(
         site="oslo",
-        broker=Broker(host="", port=0, authority="", user="", password=""),
+        broker=Broker(host="", port=0, user="", password=""),
         sensors=tuple(Sensor(id=name, pen="pen-1", silent_seconds=120, quantities=("oxygen",)) for name in sensors),
         rules=tuple(rules),
         retention_days=30,

@@ -19,7 +19,7 @@ LOW = "alerts/oslo/pen-1/o2-oxygen-low"
 
 OXYGEN = Quantity(name="oxygen", unit="mg/l", low=6.5, high=None)
 FARM = Farm(
-    broker=Broker(host="mosquitto", port=8883, authority="ca", user="page", password="p"),
+    broker=Broker(host="mosquitto", port=1883, user="page", password="p"),
     database=Database(url="http://influxdb", name="iot_data", user="page", password="p"),
     pens=(Pen(name="pen-1", sensors=(Sensor(id="o2", silent_seconds=60, quantities=(OXYGEN,)),)),),
     retention_days=30,

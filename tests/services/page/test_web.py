@@ -59,10 +59,10 @@ def nowhere() -> Any:
     return {"url": f"http://127.0.0.1:{free_port()}", "name": "n", "user": "u", "password": "p"}
 
 
-def farm(tls: Tls) -> Farm:
+def farm() -> Farm:
     oxygen = Quantity(name="oxygen", unit="mg/l", low=6.5, high=None)
     return Farm(
-        broker=Broker(host="127.0.0.1", port=free_port(), authority=tls.authority, user="page", password="p"),
+        broker=Broker(host="127.0.0.1", port=free_port(), user="page", password="p"),
         database=Database(**nowhere()),
         pens=(Pen(name="pen-1", sensors=(Sensor(id="o2", silent_seconds=60, quantities=(oxygen,)),)),),
         retention_days=30,
@@ -116,13 +116,13 @@ class Served:
 @pytest.fixture(scope="module")
 def served(tls: Tls) -> Iterator[tuple[Served, FarmPage]]:
     """A farm's page, with one alarm; it does what is due ten times a second."""
-    made = FarmPage("oslo", farm(tls), 0)
+    made = FarmPage("oslo", farm(), 0)
     made._live.told(LOW, Alarm(rule="low", sensor="o2", quantity="oxygen", since=1, raised=1).payload(), 1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(service, "STEP_SECONDS", 0.1)
         with pytest.MonkeyPatch.context() as once:
             once.setattr(service, "page_of", lambda *_: made)
-            listening = Served(Settings(name="oslo", ports=(free_port(),), tls=tls, shown=farm(tls)))
+            listening = Served(Settings(name="oslo", ports=(free_port(),), tls=tls, shown=farm()))
         yield listening, made
         listening.close()
 
@@ -271,7 +271,7 @@ def test_headquarters_page_lists_its_sites_and_takes_no_acknowledgement(tls: Tls
 
 def test_a_certificate_that_is_missing_stops_the_start(tls: Tls, tmp_path: Path) -> None:
     broken = Tls(certificate=str(tmp_path / "none"), key=tls.key, authority=tls.authority)
-    settings = Settings(name="oslo", ports=(free_port(),), tls=broken, shown=farm(tls))
+    settings = Settings(name="oslo", ports=(free_port(),), tls=broken, shown=farm())
     health = Health(0)
     with pytest.raises(FileNotFoundError):
         asyncio.run(serve(settings, health, asyncio.Event()))

@@ -124,7 +124,7 @@ class World:
         """Of a site with these groups."""
         given: dict[str, Any] = {
             "site": "oslo",
-            "broker": Broker(host="127.0.0.1", port=1, authority="", user="uplink", password="x"),
+            "broker": Broker(host="127.0.0.1", port=1, user="uplink", password="x"),
             "readings": _database(self.site, "iot_data"),
             "headquarters": _database(self.hq, "site_oslo"),
             "groups": groups or (PENS, BARGE),
