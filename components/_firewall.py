@@ -52,12 +52,16 @@ _SENDERS = [
 
 
 def flood_limit(ports: Sequence[int]) -> list[str]:
-    """What keeps one device's flood from the others; counted."""
+    """What keeps one device's flood from the others; counted.
+
+    Only what is sent to a published port: containers' own packets pass here too (br_netfilter), and none is slowed.
+    """
     if not ports:
         return []
-    to_broker = f"meta l4proto tcp ct original proto-dst {{ {', '.join(map(str, ports))} }}"
+    published = f"meta l4proto tcp ct original proto-dst {{ {', '.join(map(str, ports))} }}"
     return [
-        f"{to_broker} add @senders {{ ip saddr limit rate over {_DEVICE_RATE} burst {_DEVICE_BURST} }} counter drop"
+        f"ct status dnat ct direction original {published} "
+        f"add @senders {{ ip saddr limit rate over {_DEVICE_RATE} burst {_DEVICE_BURST} }} counter drop"
     ]
 
 

@@ -13,7 +13,8 @@ SECONDS = 4
 ALLOWED = (1024 + (SECONDS + 2) * 512) * 1024
 ECHOES = 100
 
-#: A node between two devices and a broker; the broker counts what a peer sends, and answers each line with a line.
+#: A node between two devices and a broker, which is published at 10.0.9.9 as Docker does it. The broker counts what a
+#: peer sends, and answers each line with a line.
 HOUSE = """\
 mount -t tmpfs tmpfs /run
 ip link set lo up
@@ -33,6 +34,9 @@ for number in 1 2 3; do
 done
 sysctl -q net.ipv4.ip_forward=1
 nft --file {rules}
+nft add table ip published
+nft add chain ip published prerouting '{{ type nat hook prerouting priority dstnat; }}'
+nft add rule ip published prerouting ip daddr 10.0.9.9 dnat to 10.0.3.2
 ip netns exec broker {python} {program} broker {seconds} > {folder}/broker &
 sleep 0.5
 ip netns exec flooder timeout {seconds} {python} {program} flooder > {folder}/flooder &
@@ -58,11 +62,11 @@ def broker(seconds):
     time.sleep(float(seconds) + 1)
     print(received["10.0.1.2"])
 def flooder():
-    peer = socket.create_connection(("10.0.3.2", 8883))
+    peer = socket.create_connection(("10.0.9.9", 8883))
     while True:
         peer.sendall(bytes(65536))
 def neighbour():
-    peer = socket.create_connection(("10.0.3.2", 8883))
+    peer = socket.create_connection(("10.0.9.9", 8883))
     for _ in range({ECHOES}):
         peer.sendall(b"reading\\n")
         print(len(peer.recv(16)))

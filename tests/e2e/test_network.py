@@ -96,6 +96,23 @@ def test_the_broker_is_not_reached_by_the_second_uplink(oslo: Stack) -> None:
     assert sorted(line.split()[3] for line in listening.splitlines()) == [f"{own}:8883", f"{lan(oslo)}:8883"]
 
 
+def neighbour_reaches(stack: Stack, container: str, port: int) -> bool:
+    """Whether one beside the node, who sends packets for its containers to it, has a connection to one."""
+    template = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+    address = on_node(stack, f"docker inspect --format '{template}' {container}").strip()
+    own = stack.site.node.network.address.ip
+    script = f"ip route add {address} via {own}; timeout 5 bash -c ': < /dev/tcp/{address}/{port}'"
+    try:
+        return subprocess.run(inside_command(["bash", "-c", script]), capture_output=True, check=False).returncode == 0
+    finally:
+        subprocess.run(inside_command(["ip", "route", "del", address]), check=True, capture_output=True)
+
+
+@pytest.mark.parametrize(("container", "port"), [("influxdb", 8086), ("mosquitto", 1883), ("mosquitto", 8883)])
+def test_a_neighbour_reaches_a_container_by_its_published_address_alone(oslo: Stack, container: str, port: int) -> None:
+    assert not neighbour_reaches(oslo, container, port)
+
+
 @pytest.mark.usefixtures("cut")
 def test_without_the_first_uplink_the_tunnel_goes_by_the_second(hq: Stack, oslo: Stack) -> None:
     [route] = said(oslo, f"route get {HEADQUARTERS}", address=backup(oslo))

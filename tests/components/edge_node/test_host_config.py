@@ -29,6 +29,7 @@ HEADQUARTERS, HEADQUARTERS6 = IPv4Address("10.100.0.1"), IPv6Address("fd5c:9a1e:
 OF_A_SITE = Inbound(tunnel_ports=[51820], administrators=[HEADQUARTERS, HEADQUARTERS6], device_ports=[8883, 1883])
 OF_THE_HUB = Inbound(tunnel_ports=[51820, 51821], published=[(HEADQUARTERS, 8086)])
 RULES = nftables(OF_A_SITE)
+NO_BYPASS = 'iifname != "br-*" oifname "br-*" ct state new ct status & dnat == 0 drop'
 
 
 def rules(text: str) -> list[str]:
@@ -70,6 +71,7 @@ def test_each_port_of_a_tunnel_is_let_in() -> None:
 
 def test_the_sites_reach_what_headquarters_publishes_and_nothing_beside_it() -> None:
     assert rules(nftables(OF_THE_HUB).split("chain forward")[1]) == [
+        NO_BYPASS,
         "ct state established,related accept",
         'iifname { "wg0", "wg1" } meta l4proto tcp ct original ip daddr 10.100.0.1 ct original proto-dst 8086 accept',
         'iifname { "wg0", "wg1" } drop',
@@ -77,14 +79,19 @@ def test_the_sites_reach_what_headquarters_publishes_and_nothing_beside_it() -> 
 
 
 def test_nothing_new_is_forwarded_out_of_the_tunnel() -> None:
-    _, *forward = rules(RULES.split("chain forward")[1])
+    _, _, *forward = rules(RULES.split("chain forward")[1])
     assert forward == ["ct state established,related accept", 'iifname { "wg0", "wg1" } drop']
 
 
+def test_a_container_is_reached_by_its_published_port_alone() -> None:
+    first, *_ = rules(RULES.split("chain forward")[1])
+    assert first == NO_BYPASS
+
+
 def test_one_devices_flood_is_dropped_before_anything_of_it_is_let_on() -> None:
-    flood, *_ = rules(RULES.split("chain forward")[1])
+    _, flood, *_ = rules(RULES.split("chain forward")[1])
     assert flood == (
-        "meta l4proto tcp ct original proto-dst { 8883, 1883 } "
+        "ct status dnat ct direction original meta l4proto tcp ct original proto-dst { 8883, 1883 } "
         "add @senders { ip saddr limit rate over 512 kbytes/second burst 1 mbytes } counter drop"
     )
     assert "@senders" not in nftables(OF_THE_HUB)
