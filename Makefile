@@ -10,8 +10,8 @@ check: ## format, lint, types, unit tests; no root, no lab
 	@lab/bootstrap venv
 	@.venv/bin/ruff format --check --quiet . || { echo "run .venv/bin/ruff format ."; exit 1; }
 	@.venv/bin/ruff check --quiet .
-	@.venv/bin/mypy
-	@.venv/bin/pytest --quiet --numprocesses=auto
+	@# Types beside the tests, and a worker more than there are processors: some tests wait.
+	@.venv/bin/mypy & types=$$!; .venv/bin/pytest --quiet --numprocesses=$$(($$(nproc) + 1)); tests=$$?; wait $$types && exit $$tests
 
 machine:
 	@lab/bootstrap machine
