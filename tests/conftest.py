@@ -1,3 +1,5 @@
+import gc
+
 import pulumi  # noqa: F401  before lab.toolchain.language_host, which puts an empty package of that name in its place
 import pytest
 from hypothesis import HealthCheck, settings
@@ -7,6 +9,9 @@ from lab.paths import CHECKOUT
 
 # The default, .hypothesis in the checkout, is a folder that pytest would look for tests in.
 set_hypothesis_home_dir(CHECKOUT / ".cache" / "hypothesis")
+
+# Runs of the program leave many objects behind; to look through them as often as by default takes a sixth of all time.
+gc.set_threshold(100_000, 50, 50)
 
 # How busy the machine is says nothing about the code.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
