@@ -266,7 +266,7 @@ def read_yaml(text: str, file: str) -> dict[str, Any]:
         ConfigError: it is not YAML, or nothing that has keys.
     """
     try:
-        content = yaml.safe_load(text)
+        content = yaml.load(text, Loader=yaml.CSafeLoader)
     except yaml.YAMLError as error:
         raise ConfigError(Mistake(file, "", "", f"this is not YAML: {' '.join(str(error).split())}")) from None
     if not isinstance(content, dict):

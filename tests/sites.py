@@ -31,9 +31,14 @@ def seed_text(seed: Seed = SEED) -> str:
     return base64.b64encode(seed.value).decode()
 
 
+def loaded(path: Path) -> Any:
+    """A YAML file's content, by the loader that the registry is read with."""
+    return yaml.load(path.read_text(), Loader=yaml.CSafeLoader)
+
+
 def section(stack: str) -> Any:
     """The committed `fjord-edge:site` of a stack, its images pinned; a copy to edit."""
-    site = yaml.safe_load((CHECKOUT / f"Pulumi.{stack}.yaml").read_text())["config"][f"{PROJECT}:site"]
+    site = loaded(CHECKOUT / f"Pulumi.{stack}.yaml")["config"][f"{PROJECT}:site"]
     site["node"]["hypervisor"]["knownHosts"] = "tests/known_hosts"
     if "iot" in site:
         names = ("mosquitto", "telegraf", "influxdb", "services")
@@ -62,7 +67,7 @@ def site_section(stack: str) -> SiteSection:
 
 def entries(seed: Seed = SEED) -> dict[str, Any]:
     """The registry's files of the stacks that the lab deploys, with the keys that the seed gives; a copy to edit."""
-    committed = {stack: yaml.safe_load((REGISTRY / f"{stack}.yaml").read_text()) for stack in STACKS}
+    committed = {stack: loaded(REGISTRY / f"{stack}.yaml") for stack in STACKS}
     for site, entry in committed.items():
         entry["tunnelKey"] = wireguard_key(seed, site, 1).public
         entry["identityKey"] = identity_key(seed, site, 1).public
@@ -72,7 +77,9 @@ def entries(seed: Seed = SEED) -> dict[str, Any]:
 def write_registry(folder: Path, files: Mapping[str, Any]) -> None:
     """Write the registry's files by site, from text or from values."""
     for site, entry in files.items():
-        (folder / f"{site}.yaml").write_text(entry if isinstance(entry, str) else yaml.safe_dump(entry))
+        (folder / f"{site}.yaml").write_text(
+            entry if isinstance(entry, str) else yaml.dump(entry, Dumper=yaml.CSafeDumper)
+        )
 
 
 def registry(seed: Seed = SEED) -> Registry:
