@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address
 
-from components._own import own_service
+from components._own import own_files, own_service
 from components._services import Port, Service
 from config.derive import CertifiedKey
-from services import _settings
 from services.page.settings import Settings, Tls
 
 PAGE_PORT = 443
@@ -39,7 +38,7 @@ def internal_ports(service: Service) -> tuple[int, ...]:
 def page_files(settings: Settings, authority: CertifiedKey, server: CertifiedKey) -> dict[str, str]:
     """Render its files by name."""
     return {
-        "settings.json": _settings.render(settings),
+        **own_files(settings),
         "ca.crt": authority.certificate,
         "server.crt": server.certificate,
         "server.key": server.private,

@@ -18,7 +18,7 @@ from components._influxdb import (
     influxdb,
     user_files,
 )
-from components._own import own_service
+from components._own import own_files, own_service
 from components._page import NAMES, internal_ports, page_files, page_service
 from components._services import LOOPBACK
 from components.iot_stack import containers, services
@@ -178,7 +178,7 @@ class IoTStack(pulumi.ComponentResource):
             webhook_key=derive.webhook_key(self._args.seed, self._site, self._args.epochs.passwords),
         )
         service = own_service("alarms", iot.images.pulled("services"), memory_mib=64, cpu_shares=2048)
-        files = services.service_files(settings)
+        files = own_files(settings)
         return self._runner.run(service, service.files(files), depends_on=after)
 
     def _uplink(self, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
@@ -191,7 +191,7 @@ class IoTStack(pulumi.ComponentResource):
             headquarters=self._args.headquarters,
         )
         service = own_service("uplink", self._args.iot.images.pulled("services"), memory_mib=64, cpu_shares=512)
-        files = services.service_files(settings)
+        files = own_files(settings)
         return self._runner.run(service, service.files(files), depends_on=after)
 
     def _page(self, page: Page, authority: CertifiedKey, after: Sequence[pulumi.Resource]) -> str:

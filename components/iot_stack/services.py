@@ -8,7 +8,6 @@ from components.iot_stack.containers import MQTT_PORT
 from components.iot_stack.telegraf import DATABASE
 from config.derive import MqttUser
 from config.iot import Iot, Sensor
-from services import _settings
 from services._settings import Broker, Database
 from services.alarms import settings as alarms
 from services.page import settings as page
@@ -31,11 +30,6 @@ def broker(user: MqttUser) -> Broker:
 def database(user: str, password: str) -> Database:
     """The site's own database, as a container beside it reaches it."""
     return Database(url=f"http://influxdb:{INFLUXDB_PORT}", name=DATABASE, user=user, password=password)
-
-
-def service_files(settings: object) -> dict[str, str]:
-    """A program's files by name."""
-    return {"settings.json": _settings.render(settings)}
 
 
 def alarm_settings(

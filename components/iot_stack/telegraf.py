@@ -9,7 +9,7 @@ from components.iot_stack.containers import HEALTH_PORT, MQTT_PORT, TUNNEL_HEALT
 from config.derive import MqttUser
 from config.iot import Iot
 
-#: Readings in one write, and those that may be unacknowledged: fewer than the broker lets be.
+#: Readings in one write, and those that may be unacknowledged: as many as the broker lets be.
 BATCH, UNDELIVERED = 1000, 5000
 
 #: How far before its time a reading may be; clocks of sensors are not synchronised.

@@ -9,14 +9,13 @@ import pulumi
 from components._docker import Runner
 from components._guest import Guest
 from components._influxdb import APPLY_USERS, INFLUXDB_CONF, INFLUXDB_PORT, influxdb, user_files
-from components._own import own_service
+from components._own import own_files, own_service
 from components._page import NAMES, internal_ports, page_files, page_service
 from components.summary_store.accounts import users
 from components.summary_store.services import page_settings, watch_settings
 from config import derive
 from config.derive import Purpose, Seed
 from config.site import Epochs, HeadquartersPage, Summaries
-from services import _settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +72,7 @@ class SummaryStore(pulumi.ComponentResource):
             args.summaries, args.accounts, password=args.headquarters, webhook_key=args.webhook_key
         )
         watch = own_service("watch", args.summaries.services, memory_mib=48, cpu_shares=256)
-        self._runner.run(watch, watch.files({"settings.json": _settings.render(settings)}), depends_on=[applied])
+        self._runner.run(watch, watch.files(own_files(settings)), depends_on=[applied])
         self.certificate_authority = None
         self.endpoints = {"summaries": f"http://{args.address}:{INFLUXDB_PORT} (in the mesh)"}
         if args.summaries.page and args.page_address:
