@@ -5,6 +5,9 @@ once it has held for its minimum time, by a further reading or by the clock alon
 inside by the hysteresis. Before it is raised, any reading inside the limit ends it. A reading that is not newer than
 the newest of its sensor and quantity changes nothing. An excursion that began and ended while nobody watched, as the
 queued readings tell, is told as raised and as cleared.
+
+Nothing is later than the clock. A reading ahead of it counts by its arrival, or it would hide all that come before its
+time; sent again, it is known by its time. Where the clock is set back, what was ahead of it is taken for of now.
 """
 
 from collections import deque
@@ -55,6 +58,12 @@ class Watch:
             return None
         return max(self.since + self.after_ms, self.not_before)
 
+    def set_back(self, now: int) -> None:
+        """The clock went back: nothing began, or was told, later than now."""
+        self.since = None if self.since is None else min(self.since, now)
+        self.not_before = min(self.not_before, now + QUEUE_MS)
+        self.told = min(self.told, now)
+
 
 class Limit(Watch):
     """A value beyond a limit."""
@@ -83,6 +92,7 @@ class Engine:
 
     def __init__(self, settings: Settings, now: int) -> None:
         self._settings = settings
+        self._now = now
         self._root = f"alerts/{settings.site}"
         self._sensors: Mapping[str, Sensor] = {sensor.id: sensor for sensor in settings.sensors}
         self._silence = {
@@ -130,10 +140,24 @@ class Engine:
             return False
         watch.alarm, watch.told = alarm, alarm.raised
         watch.since = alarm.since
+        watch.set_back(self._now)
         return True
+
+    def _turn(self, now: int) -> None:
+        """Follow the clock."""
+        if now < self._now:
+            self._set_back(now)
+        self._now = now
+
+    def _set_back(self, now: int) -> None:
+        """Leave nothing that is later than now; a reading of now is newer than all that was heard."""
+        for watch in self._watches.values():
+            watch.set_back(now)
+        self._newest = {key: min(newest, now - 1) for key, newest in self._newest.items()}
 
     def message(self, sensor: str, quantity: str, payload: bytes, now: int) -> list[Change]:
         """A sensor's message arrived."""
+        self._turn(now)
         known = self._sensors.get(sensor)
         reading = parse(payload, now, self._settings.retention_days * 86_400_000)
         if known is None or quantity not in known.quantities or reading is None:
@@ -141,10 +165,10 @@ class Engine:
             return []
         changes = self._heard(sensor, now)
         key = (sensor, quantity)
-        if reading.time <= self._newest.get(key, -1):
-            return changes
-        self._newest[key] = reading.time
         before = self._before.setdefault(key, deque(maxlen=BEFORE))
+        if reading.time <= self._newest.get(key, -1) or reading.time in dict(before):
+            return changes
+        self._newest[key] = min(reading.time, now)
         before.append((reading.time, reading.value))
         for watch in self._limits.get(key, ()):
             changes += self._judged(watch, reading, tuple(before), now)
@@ -208,7 +232,8 @@ class Engine:
         return [Change("acknowledged", topic, watch.alarm)]
 
     def tick(self, now: int) -> list[Change]:
-        """The clock went on."""
+        """The clock went on, or was set."""
+        self._turn(now)
         changes: list[Change] = []
         for sensor, watch in self._silence.items():
             if watch.due is not None and watch.due <= now and watch.since is not None:
@@ -267,3 +292,4 @@ class Engine:
         for sensor, quantity, readings in snapshot.get("before", ()):
             kept = ((int(time), float(value)) for time, value in readings)
             self._before[sensor, quantity] = deque(kept, maxlen=BEFORE)
+        self._set_back(self._now)

@@ -265,6 +265,100 @@ def test_an_alarm_of_what_is_watched_no_more_is_not_taken_up() -> None:
     assert Engine(settings(sensors=["o3"]), NOW).restore(LOW, Alarm(rule="low", since=1, raised=2)) is False
 
 
+DAY = 86_400 * SECOND
+
+
+def test_a_reading_ahead_of_the_clock_hides_none_that_come_after_it() -> None:
+    site = Site()
+    site.reads(8.0, time=NOW + 299 * SECOND)
+    site.reads(5.0, after=1)
+    assert site.waits(20) == [("raised", LOW)]
+    assert site.reads(8.0, after=1) == [("cleared", LOW)]
+
+
+def test_the_readings_of_a_sensor_whose_clock_is_ahead_count_by_their_arrival() -> None:
+    site = Site()
+    ahead = 299 * SECOND
+    for _ in range(20):
+        assert site.reads(5.0, after=1, time=site.now + SECOND + ahead) == []
+    assert site.waits(1) == [("raised", LOW)]
+    assert site.engine.raised[LOW].since == NOW + SECOND
+    assert site.reads(8.0, time=site.now + ahead) == [("cleared", LOW)]
+
+
+def test_what_is_older_than_the_arrival_of_a_reading_ahead_changes_nothing() -> None:
+    site = Site(for_seconds=0)
+    site.reads(8.0, after=10, time=NOW + 299 * SECOND)
+    assert site.reads(5.0, after=5, time=NOW + 9 * SECOND) == []
+    assert site.engine.raised == {}
+
+
+def test_a_reading_ahead_that_is_sent_again_changes_nothing() -> None:
+    site = Site(for_seconds=0)
+    sent = [(5.0, NOW + 200 * SECOND), (8.0, NOW + 201 * SECOND)]
+    assert [site.reads(value, after=1, time=time) for value, time in sent] == [[("raised", LOW)], [("cleared", LOW)]]
+    assert [site.reads(value, after=1, time=time) for value, time in sent] == [[], []]
+
+
+def test_a_clock_that_is_set_back_makes_no_limit_deaf() -> None:
+    site = Site()
+    site.reads(8.0, after=86_400)
+    site.now -= DAY
+    site.reads(5.0)
+    assert site.waits(20) == [("raised", LOW)]
+    assert site.reads(8.0, after=1) == [("cleared", LOW)]
+
+
+def test_a_clock_that_is_set_back_delays_nothing_that_has_begun() -> None:
+    site = Site()
+    site.reads(5.0, after=86_400)
+    site.now -= DAY
+    assert site.waits(0) == []
+    assert site.engine.next_due == NOW + 20 * SECOND
+    assert site.waits(20) == [("raised", LOW)]
+    assert site.engine.raised[LOW].since == NOW
+    assert site.waits(100) == [("raised", SILENT)]
+
+
+def test_a_clock_that_is_set_back_does_not_hold_up_a_queue() -> None:
+    site = Site()
+    site.now += DAY
+    site.reads(5.0, time=NOW)
+    site.now -= DAY
+    assert site.waits(0) == []
+    assert site.waits(20) == [("raised", LOW)]
+
+
+def test_a_clock_that_is_set_back_delays_no_repetition() -> None:
+    site = Site(for_seconds=0)
+    site.reads(5.0, after=86_400)
+    site.now -= DAY
+    assert site.waits(0) == []
+    assert ("repeated", LOW) in site.waits(300)
+
+
+def test_what_is_older_than_the_moment_a_clock_was_set_back_changes_nothing() -> None:
+    site = Site(for_seconds=0)
+    site.reads(8.0, after=86_400)
+    site.now -= DAY
+    site.waits(0)
+    assert site.reads(5.0, after=1, time=NOW - SECOND) == []
+    assert site.reads(5.0, time=NOW) == [("raised", LOW)]
+
+
+def test_a_snapshot_and_an_alarm_of_the_future_delay_nothing() -> None:
+    before = Site()
+    before.reads(5.0, after=86_400)
+    before.waits(20)
+    before.reads(5.0, after=60)
+    before.now = NOW
+    site = restarted(before)
+    assert site.engine.next_due == NOW + 120 * SECOND
+    assert site.waits(120) == [("raised", SILENT)]
+    assert ("repeated", LOW) in site.waits(180)
+    assert site.reads(8.0) == [("cleared", SILENT), ("cleared", LOW)]
+
+
 def test_the_node_has_alarms_of_its_own() -> None:
     engine = Engine(settings(), NOW)
 
