@@ -65,6 +65,8 @@ class Queue:
 
     def finding(self, now: int) -> Finding:
         """Too many messages wait, or some were dropped in the last ten minutes."""
+        # Where the clock went back, what was seen ahead of it was seen now.
+        self._dropped_at = self._dropped_at and min(self._dropped_at, now)
         dropped = self._dropped_at is not None and now - self._dropped_at < 600_000
         full = self._stored > self._limit
         return Finding(
@@ -99,7 +101,14 @@ class Uplink:
 
     def finding(self, now: int) -> Finding:
         """Seconds since headquarters accepted something; that this service began to look ends no alarm."""
+        self._set_back(now)
         away, limit = now - self.since, self._limit_ms
         beyond = away > limit and now - self._begun >= min(GRACE_MS, limit)
         over = self._told and away <= limit
         return Finding("uplink", beyond, over, away // 1000, limit // 1000)
+
+    def _set_back(self, now: int) -> None:
+        """A contact ahead of the clock, which went back, is unknown: from now on it is looked anew."""
+        if self.since > now:
+            self.since, self._told = now, False
+        self._begun = min(self._begun, now)

@@ -163,6 +163,7 @@ class Alarms:
             self._client.publish(topic, payload, qos=1, retain=True)
 
     def _clock(self, now: int) -> None:
+        self._set_back(now)
         if self._restoring and not self._restored(now):
             return
         self._publish(self._engine.tick(now))
@@ -182,6 +183,12 @@ class Alarms:
             self._tell()
         if self._is_time("snapshot", SNAPSHOT_MS, now):
             self._save()
+
+    def _set_back(self, now: int) -> None:
+        """Wait for nothing longer than was asked, where the clock went back."""
+        self._begun = min(self._begun, now)
+        self._connected = self._connected and min(self._connected, now)
+        self._last = {what: min(last, now) for what, last in self._last.items()}
 
     def _restored(self, now: int) -> bool:
         """Whether the clock may count: the alarms of before are there, or the broker is not."""

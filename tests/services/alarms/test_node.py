@@ -80,3 +80,27 @@ def test_the_time_without_headquarters_goes_on_over_a_restart_of_all() -> None:
     found = never.finding(NOW + 2000 * SECOND)
     assert (found.beyond, found.value) == (True, 2000)
     assert not Uplink(1800, NOW, NOW + 7200 * SECOND).finding(NOW + 1800 * SECOND).beyond, "a clock that was set back"
+
+
+DAY = 86_400 * SECOND
+
+
+def test_a_clock_that_is_set_back_makes_no_dropped_message_last() -> None:
+    queue = Queue(1000, NOW + DAY)
+    for number in (b"0", b"1"):
+        queue.told(DROPPED, number, NOW + DAY)
+    assert queue.finding(NOW).beyond
+    assert queue.finding(NOW + 600 * SECOND).over
+
+
+def test_a_clock_that_is_set_back_neither_delays_nor_ends_the_alarm_of_headquarters() -> None:
+    uplink = Uplink(1800, NOW + DAY)
+    uplink.told(json.dumps({"up": True, "lastContact": NOW + DAY}).encode(), NOW + DAY)
+    assert uplink.finding(NOW + DAY + 1801 * SECOND).beyond
+    for seconds in (0, 1800):
+        found = uplink.finding(NOW + seconds * SECOND)
+        assert (found.beyond, found.over) == (False, False)
+        uplink.told(json.dumps({"up": True, "lastContact": NOW + DAY}).encode(), NOW + seconds * SECOND)
+    assert uplink.finding(NOW + 1801 * SECOND).beyond
+    uplink.told(json.dumps({"up": True, "lastContact": NOW + 1801 * SECOND}).encode(), NOW + 1801 * SECOND)
+    assert uplink.finding(NOW + 1801 * SECOND).over

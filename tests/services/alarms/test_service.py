@@ -1,6 +1,7 @@
 """The alarms as a process, with a broker that the test plays."""
 
 import json
+import queue
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +12,17 @@ from paho.mqtt.client import MQTTMessage
 
 from services.alarms import node, service
 from services.alarms.alarm import Alarm
-from services.alarms.service import RESTORE_LIMIT_MS, RESTORE_MS, Alarms
+from services.alarms.service import NODE_MS, RESTORE_LIMIT_MS, RESTORE_MS, STATUS_MS, Alarms, Message
 from tests.services.alarms.test_engine import LOW, NOW, SECOND, settings
 
 UPLINK = "alerts/oslo/node/uplink"
+
+
+class Inbox(queue.SimpleQueue[Message]):
+    """One that is not waited for: the test's clock goes on by itself."""
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Message:  # noqa: ARG002
+        return super().get(block=False)
 
 
 class Broker:
@@ -28,6 +36,7 @@ class Broker:
         monkeypatch.setattr(service, "session", self._session)
         monkeypatch.setattr(service, "_now", lambda: self.now)
         self.alarms = Alarms(replace(settings(), data=str(folder)), NOW)
+        self.alarms._inbox = Inbox()
 
     def _session(self, *_: object, received: Callable[[MQTTMessage], None], **__: object) -> "Broker":
         self.received = received
@@ -129,3 +138,44 @@ def test_a_state_from_before_the_uplinks_time_was_kept_is_read(
     (tmp_path / "state.json").write_text(json.dumps(state))
     Broker(monkeypatch, tmp_path)
     assert not (tmp_path / "state.broken").exists()
+
+
+DAY = 86_400 * SECOND
+
+
+def test_a_clock_that_is_set_back_stops_neither_status_nor_a_look_at_the_node(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    broker.now = NOW + DAY
+    broker.connects()
+    broker.after(10)
+    broker.after(RESTORE_MS + 1)
+    full = node.Finding("disk", True, False, 90.0, 85)
+    monkeypatch.setattr(node, "disk", lambda *_: full)
+    (tmp_path / "state.json").unlink()
+    broker.now = NOW
+    broker.after(0)
+    assert [topic for topic, _ in broker.after(NODE_MS)] == ["alerts/oslo/node/disk"]
+    assert (tmp_path / "state.json").exists()
+    broker.after(STATUS_MS - NODE_MS)
+    assert "status/oslo/alarms" in [topic for topic, _ in broker.published]
+
+
+def test_a_clock_that_is_set_back_does_not_prolong_the_wait_for_the_alarms_of_before(broker: Broker) -> None:
+    broker.now = NOW + DAY
+    broker.connects()
+    broker.after(10)
+    broker.sends("sensors/o2/oxygen", {"value": 9.0}, mid=7)
+    broker.now = NOW
+    broker.after(0)
+    broker.after(RESTORE_MS + 1)
+    broker.after(0)
+    assert broker.acknowledged == [7]
+
+
+def test_without_a_broker_a_clock_that_is_set_back_counts_all_the_same(broker: Broker) -> None:
+    broker.after(RESTORE_LIMIT_MS)
+    broker.now = NOW - DAY
+    broker.after(0)
+    broker.after(RESTORE_LIMIT_MS)
+    assert broker.after(120 * SECOND) != []
