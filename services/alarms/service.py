@@ -144,7 +144,8 @@ class Alarms:
             self._publish(self._engine.acknowledge(self._alerts + topic.removeprefix(self._acknowledgements), now))
         elif topic.startswith("$SYS/"):
             self._queue.told(topic, payload, now)
-        else:
+        elif not message.retain:
+            # A retained reading is an old one that comes with each subscription: nobody knows how old.
             _, sensor, quantity = topic.split("/")
             self._publish(self._engine.message(sensor, quantity, payload, now))
         return True

@@ -13,7 +13,7 @@ from paho.mqtt.client import MQTTMessage
 from services.alarms import node, service
 from services.alarms.alarm import Alarm
 from services.alarms.service import NODE_MS, RESTORE_LIMIT_MS, RESTORE_MS, STATUS_MS, Alarms, Message
-from tests.services.alarms.test_engine import LOW, NOW, SECOND, settings
+from tests.services.alarms.test_engine import LOW, NOW, SECOND, SILENT, settings
 
 UPLINK = "alerts/oslo/node/uplink"
 
@@ -97,13 +97,12 @@ def test_a_broker_that_comes_late_brings_the_alarms_of_before(broker: Broker) ->
 
 
 def test_without_a_broker_the_clock_counts_and_what_it_raised_goes_on_as_the_alarm_of_before(broker: Broker) -> None:
-    silent = "alerts/oslo/pen-1/o2-silent"
     [(topic, _)] = broker.after(120 * SECOND)
-    assert topic == silent
+    assert topic == SILENT
     before = Alarm(rule="silent", sensor="o2", limit=120, since=NOW - 9, raised=NOW - 8, acknowledged=NOW - 7)
-    broker.connects((silent, before))
-    assert broker.after(10) == [(silent, before.payload())]
-    assert broker.alarms._engine.raised == {silent: before}
+    broker.connects((SILENT, before))
+    assert broker.after(10) == [(SILENT, before.payload())]
+    assert broker.alarms._engine.raised == {SILENT: before}
 
 
 def test_a_retained_message_that_comes_later_is_its_own(broker: Broker) -> None:
@@ -113,6 +112,18 @@ def test_a_retained_message_that_comes_later_is_its_own(broker: Broker) -> None:
     broker.sends(UPLINK, cut().payload(), retain=True)
     broker.after(10)
     assert broker.alarms._engine.raised == {}
+
+
+def test_a_retained_reading_is_of_no_sensor_that_speaks(broker: Broker) -> None:
+    broker.sends("sensors/o2/oxygen", {"value": 5.0}, retain=True, mid=7)
+    broker.connects()
+    broker.after(10)
+    broker.after(RESTORE_MS + 1)
+    assert [topic for topic, _ in broker.after(120 * SECOND)] == [SILENT]
+    broker.sends("sensors/o2/oxygen", {"value": 5.0}, retain=True, mid=8)
+    assert broker.after(30 * SECOND) == []
+    assert broker.alarms._engine.raised.keys() == {SILENT}
+    assert broker.acknowledged == [7, 8]
 
 
 def test_a_restart_of_all_begins_no_time_without_headquarters_anew(
