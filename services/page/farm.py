@@ -60,7 +60,7 @@ class FarmPage:
         self._session.on_disconnect = lambda *_: self._live.disconnected(_now())
 
     def _received(self, message: MQTTMessage) -> None:
-        self._live.told(message.topic, bytes(message.payload), _now())
+        self._live.told(message.topic, bytes(message.payload), _now(), retained=message.retain)
 
     def start(self) -> None:
         """Connect, now and after every loss."""

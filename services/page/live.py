@@ -57,14 +57,14 @@ class Live:
             if self._broker["state"] == "up":
                 self._broker = {"state": "away", "since": now}
 
-    def told(self, topic: str, payload: bytes, now: int) -> None:
-        """A message; what is none of ours changes nothing."""
+    def told(self, topic: str, payload: bytes, now: int, *, retained: bool = False) -> None:
+        """A message; what is none of ours changes nothing, nor does a retained reading: nobody knows how old it is."""
         with self._lock:
             if topic.startswith(self._alerts):
                 self._alarm(topic, payload)
             elif topic in self._statuses:
                 self._status(self._statuses[topic], payload)
-            else:
+            elif not retained:
                 _, sensor, quantity = topic.split("/")
                 self._reading(sensor, quantity, parse(payload, now, self._retention_ms), now)
 
