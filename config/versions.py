@@ -5,7 +5,7 @@ from collections.abc import Mapping
 #: The services' releases; a stack file pins the digest that was published for them.
 IMAGES = {
     "mosquitto": "eclipse-mosquitto:2.1",
-    "telegraf": "telegraf:1.37",
+    "telegraf": "telegraf:1.39",
     "influxdb": "influxdb:1.8.10",
     "services": "ghcr.io/fjord-edge/services:0.1.0",
 }

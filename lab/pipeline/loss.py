@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.iot_stack.on_node import mend
+from components.iot_stack.telegraf import UNDELIVERED
 from lab.drills import EXCUSED_SECONDS
 from lab.pipeline.pipeline import Load, Pipeline
 from lab.pipeline.site import Kind
@@ -22,6 +23,10 @@ AWAY_SECONDS = 1.0
 
 #: The load goes on so long after the harm is over, at least.
 AFTER_SECONDS = 3.0
+
+#: Telegraf before 1.38 acknowledged nothing more after an attempt to reconnect that failed, and made one each 10 s
+#: (influxdata/telegraf#18452); it is seen when the collector has all that it takes so.
+LONG_AWAY_SECONDS, LONG_AFTER_SECONDS = 13.0, 2.0 * UNDELIVERED / RATE
 
 #: How long an instant is looked for in which readings are on their way.
 IN_FLIGHT_SECONDS = 2.0
@@ -42,6 +47,8 @@ class Drill:
     Attributes:
         harm: does it, and undoes it.
         seconds: how long that takes.
+        after: how long the load goes on when it is over, at least.
+        rate: of the load, readings a second.
         disk_mib: of the data, where it must be small.
         all_at_once: whether it takes broker and collector with one blow, and with them what neither has on disk.
         needs_queue: whether it is about the broker's queue on disk, of which the seed has none.
@@ -49,6 +56,8 @@ class Drill:
 
     harm: Callable[[Pipeline, float], None]
     seconds: float = AWAY_SECONDS
+    after: float = AFTER_SECONDS
+    rate: int = RATE
     disk_mib: int | None = None
     all_at_once: bool = False
     needs_queue: bool = False
@@ -77,14 +86,14 @@ class Loss:
     in_flight: int
 
 
-def _killed(*programs: str) -> Drill:
+def _killed(*programs: str, seconds: float = AWAY_SECONDS, after: float = AFTER_SECONDS) -> Drill:
     def harm(pipeline: Pipeline, seconds: float) -> None:
         pipeline.kill(*programs)
         time.sleep(seconds)
         for program in programs:
             pipeline.start(program)
 
-    return Drill(harm, all_at_once=programs == PROGRAMS)
+    return Drill(harm, seconds, after, all_at_once=programs == PROGRAMS)
 
 
 def _database_away(pipeline: Pipeline, seconds: float) -> None:
@@ -124,6 +133,7 @@ _MEND_LOG = """
 import sys
 from pathlib import Path
 from components.iot_stack.on_node import mend
+from components.iot_stack.telegraf import UNDELIVERED
 mend.mend_log(Path(sys.argv[1]))
 """
 
@@ -142,7 +152,8 @@ def _started_twice(pipeline: Pipeline) -> None:
 DRILLS: Mapping[str, Drill] = {
     **{f"{program} killed": _killed(program) for program in PROGRAMS},
     "all killed at once": _killed(*PROGRAMS),
-    "influxdb stopped": Drill(_database_away, seconds=20.0),
+    "mosquitto away": _killed("mosquitto", seconds=LONG_AWAY_SECONDS, after=LONG_AFTER_SECONDS),
+    "influxdb stopped": Drill(_database_away, seconds=120.0, rate=RATE // 2),
     "disk full and freed": Drill(_disk_freed, seconds=10.0, disk_mib=384),
     "disk full, all killed": Drill(_disk_full, seconds=10.0, disk_mib=384, all_at_once=True),
     "queue truncated": Drill(_queue_truncated, needs_queue=True),
@@ -163,7 +174,7 @@ def lose(kind: Kind, name: str, folder: Path, *, seconds: float | None = None) -
     until_harm = random.uniform(*HARM_SECONDS)  # noqa: S311  a drill, not a secret
     with (
         Pipeline(kind, folder, disk_mib=drill.disk_mib) as pipeline,
-        pipeline.load(slice(0, 20), rate=RATE, seconds=until_harm + lasts + AFTER_SECONDS) as load,
+        pipeline.load(slice(0, 20), rate=drill.rate, seconds=until_harm + lasts + drill.after) as load,
     ):
         load.begin()
         time.sleep(until_harm)

@@ -26,7 +26,7 @@ PLUGIN_SOURCES = {
 
 #: As required by the modules.
 INFLUXDB = "1.8.10"
-TELEGRAF = "1.37.2"
+TELEGRAF = "1.39.1"
 
 _REPLY = """\
 	resp, err := l.getResponse(c)

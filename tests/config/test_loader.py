@@ -64,7 +64,7 @@ SENSOR = {"id": "pen1-temp", "pen": "pen-1", "quantities": ["temperature"]}
         ),
         (("node", "authorizedKeys"), [], ".node.authorizedKeys: *"),
         (("node", "authorizedKeys"), [PRIVATE_KEY], ".node.authorizedKeys: entry 0 is not an OpenSSH public key; *"),
-        (("iot", "images", "telegraf"), "telegraf:1.37", ".iot.images: telegraf: telegraf:1.37 is not pinned; write *"),
+        (("iot", "images", "telegraf"), "telegraf:1.39", ".iot.images: telegraf: telegraf:1.39 is not pinned; write *"),
         (("iot", "sensors"), [SENSOR, SENSOR], ".iot: sensor pen1-temp is listed twice; give each device *"),
         (("iot", "sensors"), [], ".iot.sensors: *"),
         (("iot", "sensors", 0, "id"), "pen1/temp", '.iot.sensors.0.id = "pen1/temp": *'),
@@ -319,7 +319,7 @@ def test_a_key_that_the_seed_does_not_give_is_told_with_the_line_to_write() -> N
 def test_a_plan_with_a_placeholder_needs_neither_keys_nor_pins_and_with_any_other_seed_it_does(tmp_path: Path) -> None:
     placeholder_seed = Seed(bytes(32))
     write_registry(tmp_path, entries())
-    site = edited(section("oslo"), "iot", "images", "telegraf", value="telegraf:1.37")
+    site = edited(section("oslo"), "iot", "images", "telegraf", value="telegraf:1.39")
     edited(site, "node", "hypervisor", "knownHosts", value="nowhere")
 
     def assembled(seed: Seed) -> Site:

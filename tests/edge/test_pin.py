@@ -172,9 +172,9 @@ def test_a_mirror_is_asked_and_its_own_authority_trusted(registries: Registries,
 @pytest.mark.parametrize(
     ("image", "name"),
     [
-        ("telegraf:1.37", "telegraf"),
+        ("telegraf:1.39", "telegraf"),
         ("localhost:5000/telegraf@sha256:00", "localhost:5000/telegraf"),
-        ("localhost:5000/farm/telegraf:1.37@sha256:00", "localhost:5000/farm/telegraf"),
+        ("localhost:5000/farm/telegraf:1.39@sha256:00", "localhost:5000/farm/telegraf"),
     ],
 )
 def test_a_name_is_without_tag_and_digest_and_with_its_registrys_port(image: str, name: str) -> None:

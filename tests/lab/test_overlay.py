@@ -130,7 +130,7 @@ def test_in_production_registries_are_the_public_ones() -> None:
     assert Node.model_fields["registries"].default == ()
     assert IMAGES == {
         "mosquitto": "eclipse-mosquitto:2.1",
-        "telegraf": "telegraf:1.37",
+        "telegraf": "telegraf:1.39",
         "influxdb": "influxdb:1.8.10",
         "services": "ghcr.io/fjord-edge/services:0.1.0",
     }

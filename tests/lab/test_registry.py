@@ -84,7 +84,7 @@ def test_a_published_image_is_where_the_registry_looks(monkeypatch: pytest.Monke
 
 def test_a_tag_leads_to_the_image_that_was_published_last(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(registry, "STORAGE", tmp_path / "v2")
-    current = tmp_path / "v2/repositories/telegraf/_manifests/tags/1.37/current/link"
+    current = tmp_path / "v2/repositories/telegraf/_manifests/tags/1.39/current/link"
     for command in ("before", "after"):
         layout = tmp_path / command
         oci.write_layout(layout, [_layer(tmp_path, mtime=1)], [command])

@@ -22,7 +22,7 @@ from policy.plan import Violation
 from tests.edge.plan.changes import made, verdict
 from tests.sites import SEED, edited, section
 
-VIOLATION = Violation("images-by-digest", "oslo-telegraf", "telegraf:1.37 is no digest; pin it")
+VIOLATION = Violation("images-by-digest", "oslo-telegraf", "telegraf:1.39 is no digest; pin it")
 
 
 def plan(
@@ -75,7 +75,7 @@ def test_who_must_agree_is_told_with_the_files() -> None:
 
 def test_a_policy_that_the_change_breaks_is_told_and_fails_the_plan() -> None:
     found = plan(site(), broken=[Broken("oslo", VIOLATION, as_before=False)])
-    line = "- **mandatory**: oslo, oslo-telegraf: telegraf:1.37 is no digest; pin it (images-by-digest)"
+    line = "- **mandatory**: oslo, oslo-telegraf: telegraf:1.39 is no digest; pin it (images-by-digest)"
     assert line in markdown(found)
     assert found.fails
     assert not plan(site(), broken=[Broken("oslo", replace(VIOLATION, is_mandatory=False), as_before=False)]).fails
@@ -84,7 +84,7 @@ def test_a_policy_that_the_change_breaks_is_told_and_fails_the_plan() -> None:
 
 def test_a_policy_that_was_broken_before_is_told_and_fails_nothing() -> None:
     found = plan(site(), broken=[Broken("oslo", VIOLATION, as_before=True)])
-    assert "- as before: oslo, oslo-telegraf: telegraf:1.37 is no digest" in markdown(found)
+    assert "- as before: oslo, oslo-telegraf: telegraf:1.39 is no digest" in markdown(found)
     assert not found.fails
 
 

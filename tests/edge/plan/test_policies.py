@@ -18,7 +18,7 @@ def test_a_committed_stack_keeps_every_rule(stack: str) -> None:
 def without_digest(resource: Registered) -> Registered:
     if resource.name != "oslo-telegraf-image":
         return resource
-    return replace(resource, inputs={**resource.inputs, "name": "registry.example.com/telegraf:1.37"})
+    return replace(resource, inputs={**resource.inputs, "name": "registry.example.com/telegraf:1.39"})
 
 
 def test_what_a_change_breaks_fails_it_and_what_was_broken_before_does_not() -> None:
