@@ -52,17 +52,24 @@ TIMEOUT_SECONDS = 20
 
 
 def main(words: Sequence[str]) -> int:
-    """Look at both; `log`: mend the log of a database that does not run."""
+    """Look at both, whatever one of them meets; `log`: mend the log of a database that does not run."""
     if words == ["log"]:
         mend_log(LOG)
         return 0
-    for found in (broker(), database()):
+    failed = 0
+    for mend in (broker, database):
+        try:
+            found = mend()
+        except (OSError, sqlite3.Error) as error:
+            print(f"{mend.__name__}: {error}", file=sys.stderr)
+            failed = 1
+            continue
         if found:
             print(found)
             MENDED.parent.mkdir(parents=True, exist_ok=True)
             with MENDED.open("a") as file:
                 file.write(json.dumps({"time": int(time.time()), "what": found}) + "\n")
-    return 0
+    return failed
 
 
 def broker() -> str | None:
@@ -70,8 +77,10 @@ def broker() -> str | None:
     if state("mosquitto") not in ("restarting", "exited") or not QUEUE.exists() or is_whole(QUEUE):
         return None
     docker("stop", "mosquitto")
-    kept, aside = salvage(QUEUE)
-    docker("start", "mosquitto")
+    try:
+        kept, aside = salvage(QUEUE)
+    finally:
+        docker("start", "mosquitto")
     return f"the broker's queue was damaged: {kept} messages of it were saved, the damaged file is {aside}"
 
 
@@ -98,8 +107,7 @@ def salvage(queue: Path) -> tuple[int, Path]:
     made = queue.with_name(f"{queue.name}.salvaged")
     made.unlink(missing_ok=True)
     with contextlib.closing(opened(queue)) as damaged, contextlib.closing(sqlite3.connect(made)) as whole:
-        rebuild(damaged, whole)
-        [(kept,)] = whole.execute("SELECT count(*) FROM base_msgs WHERE retain = 0")
+        kept = rebuild(damaged, whole) if is_readable(damaged) else 0
     status = queue.parent.stat()
     os.chown(made, status.st_uid, status.st_gid)
     made.chmod(0o600)
@@ -111,11 +119,16 @@ def salvage(queue: Path) -> tuple[int, Path]:
     return kept, aside
 
 
-def rebuild(damaged: sqlite3.Connection, whole: sqlite3.Connection) -> None:
-    """Copy schema and rows; the readers' queues are made of the messages."""
-    damaged.execute(
-        "PRAGMA writable_schema = ON"
-    )  # or SQLite reads nothing of a file that is shorter than it should be
+def is_readable(damaged: sqlite3.Connection) -> bool:
+    """Whether anything can be read of it; of what is no database any more the broker makes a new one."""
+    try:
+        return bool(schema(damaged))
+    except sqlite3.DatabaseError:
+        return False
+
+
+def rebuild(damaged: sqlite3.Connection, whole: sqlite3.Connection) -> int:
+    """Copy schema and rows, and make the readers' queues of the messages; the number of messages."""
     for name, statement in schema(damaged):
         whole.execute(statement)
         if statement.startswith("CREATE TABLE") and name != "client_msgs":
@@ -131,11 +144,15 @@ def rebuild(damaged: sqlite3.Connection, whole: sqlite3.Connection) -> None:
             (reader, OUTGOING, QUEUED),
         )
     whole.execute("DELETE FROM retains WHERE store_id NOT IN (SELECT store_id FROM base_msgs)")
+    [(kept,)] = whole.execute("SELECT count(*) FROM base_msgs WHERE retain = 0")
     whole.commit()
+    return int(kept)
 
 
 def schema(damaged: sqlite3.Connection) -> list[tuple[str, str]]:
     """Names and statements of tables and indices, tables first."""
+    # Or SQLite reads nothing of a file that is shorter than it should be.
+    damaged.execute("PRAGMA writable_schema = ON")
     return damaged.execute(
         "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY type = 'index', name"
     ).fetchall()
@@ -219,10 +236,10 @@ def whole_entries(content: bytes) -> bytes:
 def refusal() -> str | None:
     """Write a point, the same all day; why the database will not, if it answers so."""
     wanted = json.loads(USERS.read_text())
-    user = wanted["users"]["telegraf"]
+    [(writer, user)] = [each for each in wanted["users"].items() if each[1]["privilege"] == "WRITE"]
     [name] = user["databases"]
     point = f"mender written=1i {int(time.time()) // 86_400 * 86_400}"
-    credentials = base64.b64encode(f"telegraf:{user['password']}".encode()).decode()
+    credentials = base64.b64encode(f"{writer}:{user['password']}".encode()).decode()
     request = urllib.request.Request(
         f"{wanted['url']}/write?db={name}&precision=s", point.encode(), {"Authorization": f"Basic {credentials}"}
     )

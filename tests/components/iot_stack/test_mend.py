@@ -113,6 +113,42 @@ def test_what_can_be_read_of_a_truncated_queue_waits_for_each_reader_again(
     assert queue.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.parametrize("left", [b"SQLite format 3", b"no database any more" * 500])
+def test_of_a_queue_that_nothing_can_be_read_of_the_broker_makes_a_new_one(
+    queue: Path, monkeypatch: pytest.MonkeyPatch, left: bytes
+) -> None:
+    queue.write_bytes(left)
+    did: list[tuple[str, ...]] = []
+    monkeypatch.setattr(mend, "QUEUE", queue)
+    monkeypatch.setattr(mend, "state", lambda _: "restarting")
+    monkeypatch.setattr(mend, "docker", lambda *words: did.append(words))
+    said = mend.broker()
+    assert said
+    assert "0 messages of it were saved" in said
+    assert did[-1] == ("start", "mosquitto")
+    assert queue.read_bytes() == b""
+    [aside] = queue.parent.glob("*.damaged-*")
+    assert aside.read_bytes() == left
+
+
+def test_a_broker_whose_queue_cannot_be_mended_is_started_all_the_same_and_the_database_is_looked_at(
+    queue: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cut(queue)
+    did: list[tuple[str, ...]] = []
+
+    def full(*_: object) -> int:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(mend, "QUEUE", queue)
+    monkeypatch.setattr(mend, "state", lambda name: "restarting" if name == "mosquitto" else did.append((name,)))
+    monkeypatch.setattr(mend, "docker", lambda *words: did.append(words))
+    monkeypatch.setattr(mend, "rebuild", full)
+    assert mend.main([]) == 1
+    assert did == [("stop", "mosquitto"), ("start", "mosquitto"), ("influxdb",)]
+    assert "broker: database or disk is full" in capsys.readouterr().err
+
+
 def test_a_retained_message_that_is_lost_is_retained_by_nobody(queue: Path, tmp_path: Path) -> None:
     with sqlite3.connect(queue) as made:
         made.execute("INSERT INTO retains VALUES ('alerts/oslo/pen-2/low', 9999999)")
@@ -146,7 +182,10 @@ def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[D
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     wanted = {
         "url": f"http://127.0.0.1:{server.server_port}",
-        "users": {"telegraf": {"password": "of the test", "databases": ["iot_data"]}},
+        "users": {
+            "telegraf-1": {"password": "of the test", "databases": ["iot_data"], "privilege": "WRITE"},
+            "reader": {"password": "another", "databases": ["iot_data"], "privilege": "READ"},
+        },
     }
     users = tmp_path / "users.json"
     users.write_text(json.dumps(wanted))
