@@ -30,6 +30,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 _FORMAT = "fjord-edge/v1"
 
+#: Who carries readings from the broker into the database: its name at both.
+COLLECTOR = "telegraf"
+
 SEED_BYTES = 32
 X25519_BYTES = 32
 #: 24 bytes are 32 characters of base64 without padding.
@@ -369,6 +372,18 @@ def mosquitto_password_hash(password: str, salt: bytes, iterations: int) -> str:
 def influxdb_password(seed: Seed, site: str, user: str, epoch: int) -> str:
     """Derive the password of a user of the site's own InfluxDB."""
     return _password(derive(seed, site, Purpose.INFLUXDB, epoch, PASSWORD_BYTES, user=user))
+
+
+def collector_account(seed: Seed, site: str, epoch: int) -> tuple[str, str]:
+    """The user name and password with which the collector writes into the site's database.
+
+    The name holds a fingerprint of the password, so each password has a user of its own: the former one stays until the
+    collector that writes by it has ended, for Telegraf drops what is refused (plugins/outputs/influxdb/http.go: any
+    status 4xx), and acknowledges it to the broker.
+    """
+    password = influxdb_password(seed, site, COLLECTOR, epoch)
+    fingerprint = hashlib.sha256(f"{_FORMAT}/collector-account/{password}".encode()).hexdigest()[:8]
+    return f"{COLLECTOR}-{fingerprint}", password
 
 
 def influxdb_passwords(seed: Seed, former: Seed | None, site: str, user: str, epoch: int) -> list[str]:

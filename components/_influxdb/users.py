@@ -16,8 +16,9 @@ ADMIN = "admin"
 _USERS_PROGRAM = f"{PROGRAMS}/influxdb-users"
 _USERS_FILE = f"{CONFIGURATION}/influxdb-users.json"
 
-#: Brings databases and users to what the file says; idempotent.
+#: Brings databases and users to what the file says; idempotent. The second leaves those whom the file does not name.
 APPLY_USERS = f"{_USERS_PROGRAM} {_USERS_FILE}"
+MAKE_USERS = f"{APPLY_USERS} keep"
 
 
 Privilege = Literal["READ", "WRITE", "ALL"]
@@ -48,7 +49,7 @@ def user_files(
     address: IPv4Address = LOOPBACK,
     retention: Mapping[str, Retention] | None = None,
 ) -> list[File]:
-    """Render the program that makes the users, and what it shall make; any other user is removed.
+    """Render the program that makes the users, and what it shall make; `APPLY_USERS` removes any other.
 
     Args:
         users: by their names; their databases are made where they are missing.

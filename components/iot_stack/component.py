@@ -1,19 +1,20 @@
 """`IoTStack`: the containers of a site, from rendered files to running services."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
 
 from components._docker import Runner
+from components._files import File
 from components._guest import Guest
 from components._influxdb import (
     ADMIN,
     APPLY_USERS,
     INFLUXDB_CONF,
     INFLUXDB_PORT,
+    MAKE_USERS,
     Grant,
-    Privilege,
     Retention,
     influxdb,
     user_files,
@@ -27,13 +28,13 @@ from components.iot_stack.mosquitto import mosquitto_files
 from components.iot_stack.telegraf import DATABASE, telegraf_files, tunnel_files
 from components.iot_stack.users import broker_users
 from config import derive
-from config.derive import CertifiedKey, Purpose, Seed
+from config.derive import COLLECTOR, CertifiedKey, Purpose, Seed
 from config.iot import Iot, Page
 from config.site import Epochs, Network
 from services._settings import Database
 
-#: Who reads and writes the site's readings, beside the administrator.
-_DATABASE_USERS: Mapping[str, Privilege] = {"telegraf": "WRITE", "reader": "READ", "uplink": "READ", "page": "READ"}
+#: Who reads the site's readings, beside the administrator.
+_READERS = ("reader", "uplink", "page")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,9 +75,10 @@ class IoTStack(pulumi.ComponentResource):
         then = f"{reserve(args.iot.queued_messages)} && {APPLY_HOOKS}"
         args.guest.install(f"{name}-hooks", hook_files(), then=then, parent=self)
         authority = self._authority()
-        broker, database = self._broker(authority), self._database()
-        self._collector(after=[broker, database])
-        self._tunnel_figures(after=[database])
+        container, users = self._database(), self._database_users()
+        broker, database = self._broker(authority), self._make_users(users, after=[container])
+        writers = [self._collector(after=[broker, database]), self._tunnel_figures(after=[database])]
+        self._remove_former_users(users, after=writers)
         self._alarms(after=[broker])
         self._uplink(after=[broker, database])
         self.page_pin = None
@@ -102,6 +104,9 @@ class IoTStack(pulumi.ComponentResource):
 
     def _mqtt_user(self, user: str) -> derive.MqttUser:
         return derive.mqtt_user(self._args.seed, self._site, user, self._args.epochs.passwords)
+
+    def _collector_account(self) -> tuple[str, str]:
+        return derive.collector_account(self._args.seed, self._site, self._args.epochs.passwords)
 
     def _influxdb_password(self, user: str) -> str:
         return derive.influxdb_password(self._args.seed, self._site, user, self._args.epochs.passwords)
@@ -131,38 +136,47 @@ class IoTStack(pulumi.ComponentResource):
         return self._runner.run(service, service.files(files))
 
     def _database(self) -> pulumi.Resource:
-        """The database with its users; what depends on it can write."""
         service = influxdb(self._args.iot.images.pulled("influxdb"))
-        container = self._runner.run(service, service.files({"influxdb.conf": INFLUXDB_CONF}))
+        return self._runner.run(service, service.files({"influxdb.conf": INFLUXDB_CONF}))
+
+    def _database_users(self) -> list[File]:
+        """The database's users, as files."""
+        writer, password = self._collector_account()
         users = {
-            name: Grant(databases=[DATABASE], privilege=privilege, password=self._influxdb_password(name))
-            for name, privilege in _DATABASE_USERS.items()
+            writer: Grant(databases=[DATABASE], privilege="WRITE", password=password),
+            **{
+                name: Grant(databases=[DATABASE], privilege="READ", password=self._influxdb_password(name))
+                for name in _READERS
+            },
         }
         kept = self._args.iot.storage
         admin, *former = derive.influxdb_passwords(
             self._args.seed, self._args.former_seed, self._site, ADMIN, self._args.epochs.passwords
         )
-        return self._args.guest.install(
-            f"{self._site}-influxdb-users",
-            user_files(
-                users,
-                admin=admin,
-                former_admins=former,
-                retention={DATABASE: Retention(days=kept.retention_days, shard_hours=kept.shard_hours)},
-            ),
-            then=APPLY_USERS,
-            parent=self,
-            depends_on=[container],
+        return user_files(
+            users,
+            admin=admin,
+            former_admins=former,
+            retention={DATABASE: Retention(days=kept.retention_days, shard_hours=kept.shard_hours)},
         )
+
+    def _make_users(self, users: Sequence[File], after: Sequence[pulumi.Resource]) -> pulumi.Resource:
+        """What depends on it can read and write; a collector that was there before can still write."""
+        name = f"{self._site}-influxdb-users"
+        return self._args.guest.install(name, users, then=MAKE_USERS, parent=self, depends_on=after)
+
+    def _remove_former_users(self, users: Sequence[File], after: Sequence[pulumi.Resource]) -> None:
+        name = f"{self._site}-influxdb-former-users"
+        self._args.guest.install(name, users, then=APPLY_USERS, parent=self, depends_on=after)
 
     def _collector(self, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
         service = containers.telegraf(self._args.iot.images)
-        files = telegraf_files(self._args.iot, self._mqtt_user("telegraf"), self._influxdb_password("telegraf"))
+        files = telegraf_files(self._args.iot, self._mqtt_user(COLLECTOR), self._collector_account())
         return self._runner.run(service, service.files(files), depends_on=after)
 
     def _tunnel_figures(self, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
         service = containers.tunnel_figures(self._args.iot.images)
-        files = tunnel_files(self._influxdb_password("telegraf"))
+        files = tunnel_files(self._collector_account())
         return self._runner.run(service, service.files(files), depends_on=after)
 
     def _alarms(self, after: Sequence[pulumi.Resource]) -> pulumi.Resource:

@@ -39,6 +39,7 @@ client_id = "telegraf"
 persistent_session = true
 qos = 1
 max_undelivered_messages = {undelivered}
+max_reconnect_interval = "5s"
 startup_error_behavior = "retry"
 topics = ["sensors/+/+"]
 topic_tag = ""
@@ -65,7 +66,7 @@ namepass = {measurements}
 urls = ["http://{host}:{influxdb_port}"]
 database = "{database}"
 skip_database_creation = true
-username = "telegraf"
+username = {user}
 password = {password}
 timeout = "5s"
 
@@ -75,7 +76,7 @@ service_address = "http://{loopback}:{health_port}"
 """
 
 
-def telegraf_files(iot: Iot, user: MqttUser, influxdb_password: str) -> dict[str, str]:
+def telegraf_files(iot: Iot, user: MqttUser, account: tuple[str, str]) -> dict[str, str]:
     """Render the collector's files by name."""
     return {
         "telegraf.conf": _CONF.format(
@@ -87,7 +88,7 @@ def telegraf_files(iot: Iot, user: MqttUser, influxdb_password: str) -> dict[str
             mqtt_password=_toml(user.password),
             measurement=MEASUREMENT,
         )
-        + _outputs([MEASUREMENT, REJECTED], host="influxdb", password=influxdb_password, health_port=HEALTH_PORT),
+        + _outputs([MEASUREMENT, REJECTED], host="influxdb", account=account, health_port=HEALTH_PORT),
         "readings.star": readings_star(iot),
     }
 
@@ -119,20 +120,22 @@ quiet = true
 """
 
 
-def tunnel_files(influxdb_password: str) -> dict[str, str]:
+def tunnel_files(account: tuple[str, str]) -> dict[str, str]:
     """Render the files of the tunnels' collector by name."""
     return {
         "telegraf.conf": _TUNNEL_CONF
-        + _outputs(["wireguard_*"], host=str(LOOPBACK), password=influxdb_password, health_port=TUNNEL_HEALTH_PORT)
+        + _outputs(["wireguard_*"], host=str(LOOPBACK), account=account, health_port=TUNNEL_HEALTH_PORT)
     }
 
 
-def _outputs(measurements: list[str], *, host: str, password: str, health_port: int) -> str:
+def _outputs(measurements: list[str], *, host: str, account: tuple[str, str], health_port: int) -> str:
+    user, password = account
     return _OUTPUTS.format(
         measurements=json.dumps(measurements),
         host=host,
         influxdb_port=INFLUXDB_PORT,
         database=DATABASE,
+        user=_toml(user),
         password=_toml(password),
         loopback=LOOPBACK,
         health_port=health_port,

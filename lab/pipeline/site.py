@@ -96,13 +96,14 @@ def ours(iot: Iot, more: Mapping[str, Grant] | None = None) -> Site:
     users = [*broker_users(iot, NAME, mqtt_user), subscriber]
     ports = containers.broker_ports([LOOPBACK], None)
     broker = mosquitto_files(users, signer, server, ports=ports, queued_messages=iot.queued_messages)
+    writer, writers = derive.collector_account(SEED, NAME, 1)
     grants = {
-        "telegraf": Grant(databases=[DATABASE], privilege="WRITE", password=password("telegraf")),
+        writer: Grant(databases=[DATABASE], privilege="WRITE", password=writers),
         "reader": Grant(databases=[DATABASE], privilege="READ", password=password("reader")),
         **(more or {}),
     }
     kept = Retention(days=iot.storage.retention_days, shard_hours=iot.storage.shard_hours)
-    collector = telegraf_files(iot, mqtt_user("telegraf"), password("telegraf"))
+    collector = telegraf_files(iot, mqtt_user(derive.COLLECTOR), (writer, writers))
     return Site(
         programs={
             "mosquitto": program(containers.mosquitto(iot.images, ports), broker),

@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""Runs on the node: brings InfluxDB 1.8's databases, users, passwords and grants to what a file says; idempotent."""
+"""Runs on the node: brings InfluxDB 1.8's databases, users, passwords and grants to what a file says; idempotent.
+
+Users that the file does not name are removed, or with the word `keep` stay until a later run without it.
+"""
 
 import base64
 import json
@@ -19,19 +22,19 @@ UNAUTHORIZED = 401
 FORBIDDEN = 403
 
 
-def main(wanted_file: str) -> int:
+def main(wanted_file: str, *words: str) -> int:
     """Apply the file; what InfluxDB refuses is named on standard error without its statement."""
     wanted = json.loads(Path(wanted_file).read_text())
     try:
-        apply(wanted)
+        apply(wanted, keep=words == ("keep",))
     except (OSError, RuntimeError) as error:
         print(f"InfluxDB's users were not applied: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def apply(wanted: dict[str, Any]) -> None:
-    """Bring the administrator's password in force, then in its name databases, users and grants; others go."""
+def apply(wanted: dict[str, Any], *, keep: bool = False) -> None:
+    """Bring the administrator's password in force, then in its name databases, users and grants; `keep` other users."""
     database = Server(wanted["url"])
     ensure_admin(database, wanted["admin"], wanted["formerAdmins"])
     users: dict[str, dict[str, Any]] = wanted["users"]
@@ -42,7 +45,7 @@ def apply(wanted: dict[str, Any]) -> None:
         asked = f"DURATION {kept['duration']} SHARD DURATION {kept['shardDuration']}"
         database.query(f"ALTER RETENTION POLICY {policy} {asked} DEFAULT")
     existing = {row[0] for row in rows(database.query("SHOW USERS"))} - {ADMIN}
-    for name in sorted(existing - users.keys()):
+    for name in sorted(existing - users.keys()) if not keep else ():
         database.query(f"DROP USER {identifier(name)}")
     for name, user in users.items():
         verb = "SET PASSWORD FOR {} = {}" if name in existing else "CREATE USER {} WITH PASSWORD {}"
@@ -128,4 +131,4 @@ def literal(text: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(*sys.argv[1:]))

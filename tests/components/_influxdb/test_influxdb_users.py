@@ -174,6 +174,15 @@ def test_a_user_who_is_not_listed_is_removed_and_the_data_stays(database: Influx
     assert "site_bergen" in database.databases
 
 
+def test_a_user_of_before_stays_until_those_who_use_it_have_ended(database: Influxdb) -> None:
+    influxdb_users.apply(database.wanted(users=user("telegraf-of-before", privilege="WRITE")))
+    influxdb_users.apply(database.wanted(), keep=True)
+    assert ("WRITE", "iot_data", "telegraf-of-before") in database.grants
+    assert database.passwords.keys() == PASSWORDS.keys() | {"telegraf-of-before"}
+    influxdb_users.apply(database.wanted())
+    assert database.passwords == PASSWORDS
+
+
 def test_a_user_keeps_no_grant_on_another_database(database: Influxdb) -> None:
     influxdb_users.apply(database.wanted(users=user("reader", databases=["other"])))
     influxdb_users.apply(database.wanted())

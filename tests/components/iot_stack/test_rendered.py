@@ -44,7 +44,7 @@ def grants(name: str) -> set[str]:
 
 
 def telegraf() -> dict[str, Any]:
-    files = telegraf_files(iot(), user("telegraf"), 'pass"word\\')
+    files = telegraf_files(iot(), user("telegraf"), ("telegraf-1", 'pass"word\\'))
     return tomllib.loads(files["telegraf.conf"])
 
 
