@@ -4,7 +4,10 @@
 Sources: `resource_libvirt_*.go` of dmacvicar/terraform-provider-libvirt 0.8.3, `resource_docker_*.go` of
 kreuzwerker/terraform-provider-docker as wrapped by pulumi-docker 5.2.0: a field with `ForceNew` replaces. The command
 provider's is `provider/pkg/provider/remote/command.go` of pulumi-command 1.2.1, where `replaceOnChanges` does.
+tests/e2e/test_rules.py holds the rows, the command provider's aside, against the schemas that the plugins print;
 tests/e2e/test_plan.py holds plans against the engine's previews of the same edits.
+
+A row is about the whole input: where only a part of a block replaces, it says `replace`, the safe side.
 """
 
 from collections.abc import Mapping
@@ -31,7 +34,7 @@ EFFECTS: Mapping[str, Mapping[str, Effect]] = {
         "consoles": "replace",  # each of a console's fields has ForceNew
         "cpu": "replace",
         "description": "replace",
-        "disks": "replace",
+        "disks": "replace",  # a disk more or less, or `scsi`; another volumeId alone is an update that does nothing
         "emulator": "update",
         "firmware": "replace",
         "machine": "update",
@@ -85,7 +88,7 @@ EFFECTS: Mapping[str, Mapping[str, Effect]] = {
         "entrypoints": "replace",
         "envs": "replace",
         "groupAdds": "replace",
-        "healthcheck": "replace",
+        "healthcheck": "replace",  # all but `tests`, which alone is an update that does nothing
         "hostname": "replace",
         "hosts": "replace",
         "image": "replace",
@@ -96,7 +99,7 @@ EFFECTS: Mapping[str, Mapping[str, Effect]] = {
         "logOpts": "replace",
         "memory": "update",
         "memorySwap": "update",
-        "mounts": "replace",
+        "mounts": "replace",  # one more or less; another `source` alone is an update that does nothing
         "mustRun": "update",
         "name": "replace",
         "networkMode": "replace",
