@@ -1,6 +1,7 @@
 """Print the registry file that a site's seed and epochs give: its public keys, which everybody else needs."""
 
 import argparse
+import json
 import re
 from collections.abc import Mapping
 
@@ -63,7 +64,7 @@ def with_keys(text: str, keys: Mapping[str, str], *, with_next: bool) -> str:
     for key in _NEXT:
         text = without(text, key)
     if promoted and next_endpoint:
-        text = with_line(text, "endpoint", next_endpoint)
+        text = with_line(text, "endpoint", json.dumps(next_endpoint))
         endpoint = next_endpoint
     for key in ("tunnelKey", "identityKey"):
         text = with_line(text, key, keys[key])
@@ -71,7 +72,7 @@ def with_keys(text: str, keys: Mapping[str, str], *, with_next: bool) -> str:
         for key in ("nextTunnelKey", "nextIdentityKey"):
             text = with_line(text, key, keys[key])
         if endpoint and _value(text, "role") == "hub":
-            text = with_line(text, "nextEndpoint", next_endpoint or _other_port(endpoint))
+            text = with_line(text, "nextEndpoint", json.dumps(next_endpoint or _other_port(endpoint)))
     return text
 
 
