@@ -4,6 +4,7 @@ import argparse
 import json
 import re
 from collections.abc import Mapping
+from ipaddress import IPv4Network
 
 from config.loader import REGISTRY, public_keys
 from config.registry import Registry, load_registry, port_of, shown
@@ -94,6 +95,19 @@ def new_entry(site: str, owner: str, registry: Registry) -> str:
     ]
     number = int(free) - int(registry.network.network_address)
     lines += [f"address6: {network[number]}" for network in registry.networks if network.version == 6]
+    return "\n".join(lines) + "\n"
+
+
+def new_hub_entry(owner: str, mesh: IPv4Network, endpoint: str) -> str:
+    """Headquarters' registry file without keys, at the first address of the mesh, which no other file says."""
+    lines = [
+        "# Public facts of headquarters; see config/registry.py.",
+        "role: hub",
+        f'owner: "{owner}"',
+        f"mesh: {mesh}",
+        f"address: {next(mesh.hosts())}",
+        f"endpoint: {json.dumps(endpoint)}",
+    ]
     return "\n".join(lines) + "\n"
 
 
