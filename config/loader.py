@@ -252,14 +252,14 @@ def _site_section(content: StackConfig, file: str) -> dict[str, Any]:
     key = f"{PROJECT}:site"
     if content.site is None:
         raise ConfigError(
-            Mistake(file, key, "", "this key is missing; copy the section of Pulumi.oslo.yaml and edit it")
+            Mistake(file, key, "", "this key is missing; copy the section of edge/templates/site.yaml and edit it")
         )
     try:
         section = json.loads(content.site)
     except ValueError:
         section = None
     if not isinstance(section, dict):
-        raise ConfigError(Mistake(file, key, "", "expected a section of keys; see Pulumi.oslo.yaml"))
+        raise ConfigError(Mistake(file, key, "", "expected a section of keys; see edge/templates/site.yaml"))
     return section
 
 
@@ -314,7 +314,7 @@ def _check_role(entry: Entry, section: SiteSection | HostSection, file: str) -> 
         if entry.role == "site":
             mistake = "host", "only the hub may be on a machine that is there already; give the site a `node`"
     elif entry.role == "site" and section.iot is None:
-        mistake = "iot", "a site needs this section; see Pulumi.oslo.yaml"
+        mistake = "iot", "a site needs this section; see edge/templates/site.yaml"
     elif entry.role == "hub" and section.iot is not None:
         mistake = "iot", "a hub takes in no sensors; remove this section"
     elif entry.role == "site" and section.summaries is not None:

@@ -42,7 +42,9 @@ def port_of(endpoint: str) -> int:
     return int(endpoint.rpartition(":")[2])
 
 
-def _has_a_port(endpoint: str) -> str:
+def _can_be_dialled(endpoint: str) -> str:
+    if not re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?):[0-9]{1,5}", endpoint):
+        raise ValueError("not host:port; write a name or an address and a port, hq.example.com:51820")
     if not 1 <= port_of(endpoint) <= 65535:
         raise ValueError("the port is not within 1 to 65535")
     return endpoint
@@ -69,11 +71,7 @@ def _is_a_backend_without_credentials(address: str) -> str:
 
 
 PublicKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$")]
-Endpoint = Annotated[
-    str,
-    StringConstraints(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?):\d{1,5}$"),
-    AfterValidator(_has_a_port),
-]
+Endpoint = Annotated[str, AfterValidator(_can_be_dialled)]
 Owner = Annotated[str, AfterValidator(_is_a_team)]
 Backend = Annotated[str, AfterValidator(_is_a_backend_without_credentials)]
 
@@ -242,7 +240,7 @@ def read_entry(folder: Path, site: str) -> RegistryFile:
     try:
         node = loader.get_single_node()
         if not isinstance(node, yaml.MappingNode):
-            raise ConfigError(Mistake(shown(site), "", "", "expected `key: value` lines; see config/mesh/hq.yaml"))
+            raise ConfigError(Mistake(shown(site), "", "", "expected `key: value` lines; see config/registry.py"))
         content = loader.construct_document(node)
     except yaml.YAMLError as error:
         raise ConfigError(Mistake(shown(site), "", "", f"not YAML: {error}".replace("\n", " "))) from None
@@ -271,7 +269,10 @@ def _placed(mistake: Mistake, file: RegistryFile | None) -> Mistake:
 def _mistakes_between(entries: Mapping[str, Entry], files: Mapping[str, RegistryFile]) -> Iterator[Mistake]:
     hubs = [name for name, entry in entries.items() if entry.role == "hub"]
     if len(hubs) != 1:
-        yield Mistake("config/mesh", "role", ", ".join(hubs) or "no hub", "exactly one file must say `role: hub`")
+        remedy = "exactly one file must say `role: hub`"
+        if not hubs:
+            remedy += '; `edge new-site <name> --hub` makes the first: docs/tutorial.md, "A fleet of your own"'
+        yield Mistake("config/mesh", "role", ", ".join(hubs) or "no hub", remedy)
         return
     meshes: Sequence[IPNetwork] = Registry(entries).networks
     for name, entry in entries.items():

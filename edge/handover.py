@@ -80,8 +80,8 @@ def _said(site: str, owner: str, copied_from: str) -> str:
     lines = [
         f"{site} is {owner}'s: Pulumi.{site}.yaml is encrypted by its own secrets provider, and {shown(site)} has its "
         "name and the keys of the next seed.",
-        "The former team still knows the present seed. Merge, deploy headquarters (pulumi up --stack hq), then: "
-        f"edge reseed {site} --switch",
+        "The former team still knows the present seed. Merge, deploy headquarters "
+        f"(pulumi up --stack {load_registry(REGISTRY).hub}), then: edge reseed {site} --switch",
     ]
     if copied_from:
         lines.append(

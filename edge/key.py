@@ -1,8 +1,10 @@
 """Print the registry file that a site's seed and epochs give: its public keys, which everybody else needs."""
 
 import argparse
+import json
 import re
 from collections.abc import Mapping
+from ipaddress import IPv4Network
 
 from config.loader import REGISTRY, public_keys
 from config.registry import Registry, load_registry, port_of, shown
@@ -63,7 +65,7 @@ def with_keys(text: str, keys: Mapping[str, str], *, with_next: bool) -> str:
     for key in _NEXT:
         text = without(text, key)
     if promoted and next_endpoint:
-        text = with_line(text, "endpoint", next_endpoint)
+        text = with_line(text, "endpoint", json.dumps(next_endpoint))
         endpoint = next_endpoint
     for key in ("tunnelKey", "identityKey"):
         text = with_line(text, key, keys[key])
@@ -71,7 +73,7 @@ def with_keys(text: str, keys: Mapping[str, str], *, with_next: bool) -> str:
         for key in ("nextTunnelKey", "nextIdentityKey"):
             text = with_line(text, key, keys[key])
         if endpoint and _value(text, "role") == "hub":
-            text = with_line(text, "nextEndpoint", next_endpoint or _other_port(endpoint))
+            text = with_line(text, "nextEndpoint", json.dumps(next_endpoint or _other_port(endpoint)))
     return text
 
 
@@ -93,6 +95,19 @@ def new_entry(site: str, owner: str, registry: Registry) -> str:
     ]
     number = int(free) - int(registry.network.network_address)
     lines += [f"address6: {network[number]}" for network in registry.networks if network.version == 6]
+    return "\n".join(lines) + "\n"
+
+
+def new_hub_entry(owner: str, mesh: IPv4Network, endpoint: str) -> str:
+    """Headquarters' registry file without keys, at the first address of the mesh, which no other file says."""
+    lines = [
+        "# Public facts of headquarters; see config/registry.py.",
+        "role: hub",
+        f'owner: "{owner}"',
+        f"mesh: {mesh}",
+        f"address: {next(mesh.hosts())}",
+        f"endpoint: {json.dumps(endpoint)}",
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -6,7 +6,8 @@ import secrets
 from collections.abc import Callable
 
 from config.derive import SEED_BYTES
-from config.loader import PROJECT
+from config.loader import PROJECT, REGISTRY
+from config.registry import load_registry
 from config.site import SiteSection
 from edge import key
 from edge import site as command
@@ -38,13 +39,16 @@ def begin(site: Site) -> str:
 
     Raises:
         EdgeError: it is under way already.
+        ConfigError: the registry is not valid.
     """
     needs(site, present=[SEED], absent=[NEXT, FORMER])
+    hub = load_registry(REGISTRY).hub
     _set_secret(site, NEXT, base64.b64encode(secrets.token_bytes(SEED_BYTES)).decode())
     key.write(_again(site), with_next=True)
     return (
         f"The next seed is in {site.config_file.name}, the keys that it gives in config/mesh/{site.name}.yaml. "
-        f"Merge both, deploy headquarters (pulumi up --stack hq), then: edge reseed {site.name} --switch"
+        f"Merge both, deploy headquarters (pulumi up --stack {hub}), then: "
+        f"edge reseed {site.name} --switch"
     )
 
 

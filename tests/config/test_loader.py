@@ -70,7 +70,7 @@ SENSOR = {"id": "pen1-temp", "pen": "pen-1", "quantities": ["temperature"]}
         (("iot", "sensors", 0, "id"), "pen1/temp", '.iot.sensors.0.id = "pen1/temp": *'),
         (("iot", "certificates", "notAfter"), "2025-12-31", ".iot.certificates: notAfter 2025-12-31 is not later *"),
         (("epochs",), {"wireguard": 0}, ".epochs.wireguard = 0: *"),
-        (("iot",), None, ".iot: a site needs this section; see Pulumi.oslo.yaml"),
+        (("iot",), None, ".iot: a site needs this section; see edge/templates/site.yaml"),
     ],
 )
 def test_a_mistake_in_the_section_names_file_key_value_and_remedy(
@@ -156,13 +156,13 @@ def test_a_long_value_is_cut() -> None:
 @pytest.mark.parametrize("text", ["[]", "oslo", "{"])
 def test_a_section_that_is_none_is_told(text: str) -> None:
     config = config_of("oslo") | {SITE_KEY: text}
-    assert told(refusal("oslo", config)) == [f"{SITE_FILE}: expected a section of keys; see Pulumi.oslo.yaml"]
+    assert told(refusal("oslo", config)) == [f"{SITE_FILE}: expected a section of keys; see edge/templates/site.yaml"]
 
 
 def test_a_missing_section_is_told() -> None:
     config = {SEED_KEY: seed_text()}
     assert told(refusal("oslo", config)) == [
-        f"{SITE_FILE}: this key is missing; copy the section of Pulumi.oslo.yaml and edit it"
+        f"{SITE_FILE}: this key is missing; copy the section of edge/templates/site.yaml and edit it"
     ]
 
 

@@ -68,6 +68,15 @@ def test_a_rotation_begins_with_the_next_keys_and_ends_without_them(folder: Path
     assert written(folder, "oslo") == before | {"tunnelKey": next_tunnel, "identityKey": next_identity}
 
 
+def test_the_hubs_next_key_is_found_at_an_address_of_ipv6_too(folder: Path) -> None:
+    write_registry(folder, edited(entries(), "hq", "endpoint", value="[2001:db8::1]:51820"))
+    command(folder, "hq", "--next", "--write")
+    assert written(folder, "hq")["nextEndpoint"] == "[2001:db8::1]:51821"
+    load_registry(folder)
+    command(folder, "hq", "--write", wireguard=2)
+    assert written(folder, "hq")["endpoint"] == "[2001:db8::1]:51821"
+
+
 def test_the_hubs_next_key_is_on_the_neighbouring_port_and_takes_it_along(folder: Path) -> None:
     command(folder, "hq", "--next", "--write")
     assert written(folder, "hq")["nextEndpoint"] == "hq.example.com:51821"

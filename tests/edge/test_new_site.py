@@ -1,17 +1,20 @@
 """A new site's files, on an engine that answers as told; with the real one in tests/e2e/test_docs.py."""
 
 import base64
+import json
+import re
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import yaml
 
-from config.base import FILL_IN, ConfigError
+from config.base import FILL_IN, ConfigError, to_fill_in
 from config.derive import Seed, wireguard_key
 from config.iot import Iot
-from config.loader import PROJECT, parse_section
+from config.loader import PROJECT, OnHypervisor, StackConfig, assemble, parse_section
 from config.registry import load_registry
 from config.site import SiteSection
 from edge.__main__ import main
@@ -20,6 +23,7 @@ from tests.edge.world import World
 from tests.sites import edited, entries, write_registry
 
 OWNED = ["--owner", "@havbruk-vest"]
+HUB = ["hq", "--hub", "--endpoint", "hq.havbruk.no:51820", "--mesh", "10.77.0.0/24", "--owner", "@havbruk/drift"]
 
 #: What a person writes where the template leaves it to them.
 FILLED_IN: dict[tuple[str | int, ...], Any] = {
@@ -38,8 +42,26 @@ FILLED_IN: dict[tuple[str | int, ...], Any] = {
 }
 
 
-def template() -> Any:
-    return yaml.safe_load(stack_file_text("alesund", date(2026, 3, 1)))["config"][f"{PROJECT}:site"]
+#: The same of headquarters.
+HUBS_FILLED_IN: dict[tuple[str | int, ...], Any] = {
+    **{keys: value for keys, value in FILLED_IN.items() if keys[0] == "node"},
+    ("summaries", "image"): f"registry.example.com/influxdb@sha256:{64 * '0'}",
+    ("summaries", "services"): f"registry.example.com/services@sha256:{64 * '0'}",
+}
+
+
+def template(role: Literal["hub", "site"] = "site") -> Any:
+    return section_of(stack_file_text("alesund", date(2026, 3, 1), role=role))
+
+
+def section_of(text: str) -> Any:
+    return yaml.safe_load(text)["config"][f"{PROJECT}:site"]
+
+
+def filled_in(site: Any, values: Mapping[tuple[str | int, ...], Any]) -> Any:
+    for keys, value in values.items():
+        edited(site, *keys, value=value)
+    return site
 
 
 def files(checkout: Path) -> set[str]:
@@ -47,10 +69,7 @@ def files(checkout: Path) -> set[str]:
 
 
 def test_the_template_is_valid_once_it_is_filled_in() -> None:
-    site = template()
-    for keys, value in FILLED_IN.items():
-        edited(site, *keys, value=value)
-    section = parse_section(site, "Pulumi.alesund.yaml")
+    section = parse_section(filled_in(template(), FILLED_IN), "Pulumi.alesund.yaml")
     assert isinstance(section, SiteSection)
     assert isinstance(section.iot, Iot)
     assert (section.iot.certificates.not_before, section.iot.certificates.not_after) == (
@@ -60,12 +79,16 @@ def test_the_template_is_valid_once_it_is_filled_in() -> None:
     assert section.iot.images.model_fields_set == {"mosquitto", "telegraf", "influxdb", "services"}
 
 
-@pytest.mark.parametrize("keys", FILLED_IN, ids=lambda keys: ".".join(map(str, keys)))
-def test_what_is_left_open_is_refused_by_its_key(keys: tuple[str | int, ...]) -> None:
-    site = template()
-    for others, value in FILLED_IN.items():
-        if others != keys:
-            edited(site, *others, value=value)
+@pytest.mark.parametrize(
+    ("role", "keys"),
+    [
+        *(pytest.param("site", keys, id=".".join(map(str, keys))) for keys in FILLED_IN),
+        *(pytest.param("hub", keys, id="hub-" + ".".join(map(str, keys))) for keys in HUBS_FILLED_IN),
+    ],
+)
+def test_what_is_left_open_is_refused_by_its_key(role: Literal["hub", "site"], keys: tuple[str | int, ...]) -> None:
+    values = HUBS_FILLED_IN if role == "hub" else FILLED_IN
+    site = filled_in(template(role), {others: value for others, value in values.items() if others != keys})
     with pytest.raises(ConfigError) as refused:
         parse_section(site, "Pulumi.alesund.yaml")
     place = ".".join(map(str, (f"{PROJECT}:site", *keys)))
@@ -175,3 +198,114 @@ def test_an_owner_must_be_named(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["new-site", "alesund"])
     assert "--owner" in capsys.readouterr().err
+
+
+# Headquarters
+
+
+@pytest.fixture
+def empty(checkout: Path) -> Path:
+    """A checkout from which the examples are taken away, and by git the registry's folder with its last file."""
+    registry = checkout / "config/mesh"
+    for path in (*checkout.glob("Pulumi.*.yaml"), *registry.glob("*.yaml")):
+        path.unlink()
+    registry.rmdir()
+    return checkout
+
+
+def test_headquarters_is_made_and_is_loaded_as_soon_as_it_is_filled_in(world: World, empty: Path) -> None:
+    assert main(["new-site", *HUB]) == 0
+    assert files(empty) == {"Pulumi.hq.yaml", "config/mesh/hq.yaml", ".github/CODEOWNERS"}
+    site = filled_in(section_of((empty / "Pulumi.hq.yaml").read_text()), HUBS_FILLED_IN)
+    site["node"]["hypervisor"] |= {"host": "10.20.0.1", "knownHosts": "tests/known_hosts"}
+    seed = (world.folder / "stdin-pulumi").read_text()
+    content = StackConfig(site=json.dumps(site, default=str), seed=seed, seed_is_secret=True)
+    loaded = assemble("hq", content, empty / "config/mesh")
+    assert isinstance(loaded.place, OnHypervisor)
+    assert loaded.summaries is not None
+    assert (loaded.registry.hub, loaded.headquarters) == ("hq", ())
+    assert (str(loaded.entry.address), loaded.entry.endpoint) == ("10.77.0.1", "hq.havbruk.no:51820")
+    assert "*                    @havbruk/drift\n" in (empty / ".github/CODEOWNERS").read_text()
+
+
+def test_a_site_of_it_has_the_second_address(world: World, empty: Path) -> None:
+    assert main(["new-site", *HUB]) == 0
+    seed = (world.folder / "stdin-pulumi").read_text()
+    assert main(["new-site", "bergen", *OWNED]) == 0
+    assert (world.folder / "stdin-pulumi").read_text() != seed
+    registry = load_registry(empty / "config/mesh")
+    assert {name: str(entry.address) for name, entry in registry.entries.items()} == {
+        "bergen": "10.77.0.2",
+        "hq": "10.77.0.1",
+    }
+    assert registry.entries["bergen"].role == "site"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "place"), [("hq.havbruk.no:51820", "hq.havbruk.no"), ("[2001:db8::1]:51820", "2001:db8::1")]
+)
+def test_headquarters_is_told_where_its_name_goes_and_what_to_fill_in(
+    world: World, empty: Path, capsys: pytest.CaptureFixture[str], endpoint: str, place: str
+) -> None:
+    assert main(["new-site", *HUB, "--endpoint", endpoint]) == 0
+    told = capsys.readouterr().out.splitlines()
+    opened = len(list(to_fill_in(template("hub"), file="", root="")))
+    assert len([line for line in told if "fill this in: " in line]) == opened
+    assert f"Add {place} to `headquarters` in policy/places.json" in told[-2]
+    assert told[-1] == "Next: pulumi preview --stack hq"
+    assert load_registry(empty / "config/mesh").entries["hq"].endpoint == endpoint
+    assert world.asked[0].startswith("pulumi stack init hq ")
+
+
+def test_a_site_without_headquarters_is_told_how_to_make_one(
+    world: World, empty: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["new-site", "bergen", *OWNED]) == 1
+    assert "`edge new-site <name> --hub` makes the first" in capsys.readouterr().err
+    assert (files(empty), world.asked) == (set(), [])
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["--hub"], "config/mesh/bergen.yaml: endpoint: headquarters needs this; add --endpoint"),
+        (["--hub", "--endpoint", "b:1"], "config/mesh/bergen.yaml: mesh: headquarters needs this; add --mesh"),
+        (["--endpoint", "b:1"], "config/mesh/bergen.yaml: endpoint = b:1: --endpoint is for headquarters; leave it"),
+        (["--mesh", "10.1.0.0/24"], "config/mesh/bergen.yaml: mesh = 10.1.0.0/24: --mesh is for headquarters; leave"),
+        ([*HUB[1:5], "10.1.0.1/24"], "config/mesh/bergen.yaml: mesh = 10.1.0.1/24: 10.1.0.1/24 has host bits set; "),
+        ([*HUB[1:5], "fd00::/64"], "config/mesh/bergen.yaml: mesh = fd00::/64: Expected 4 octets in 'fd00::'; write"),
+        ([*HUB[1:5], "10.1.0.0"], "config/mesh/bergen.yaml: mesh = 10.1.0.0: has no room for a site; write /30 or a"),
+        (["--hub", "--endpoint", "b", *HUB[4:6]], 'config/mesh/bergen.yaml: endpoint = "b": not host:port; write a'),
+    ],
+)
+def test_a_word_that_is_wrong_is_refused_before_headquarters_is_made(
+    world: World, empty: Path, capsys: pytest.CaptureFixture[str], words: list[str], why: str
+) -> None:
+    assert main(["new-site", "bergen", *OWNED, *words]) == 1
+    assert capsys.readouterr().err.startswith(f"edge: {why}")
+    assert (files(empty), world.asked) == (set(), [])
+
+
+@pytest.mark.parametrize("name", ["hq", "second"])
+def test_a_second_headquarters_is_refused_by_the_first_ones_file(
+    world: World, checkout: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    before = files(checkout)
+    assert main(["new-site", name, *HUB[1:]]) == 1
+    assert re.match(r"edge: config/mesh/hq\.yaml:\d+: role = hub: headquarters is there; ", capsys.readouterr().err)
+    assert (files(checkout), world.asked) == (before, [])
+
+
+def test_headquarters_is_not_made_among_sites_that_have_lost_theirs(
+    world: World, checkout: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (checkout / "config/mesh/hq.yaml").unlink()
+    assert main(["new-site", *HUB]) == 1
+    assert capsys.readouterr().err.startswith("edge: config/mesh/oslo.yaml: this site has no headquarters; ")
+    assert world.asked == []
+
+
+def test_headquarters_that_the_engine_refuses_leaves_nothing_behind(world: World, empty: Path) -> None:
+    world.refuse("pulumi", "config set")
+    assert main(["new-site", *HUB]) == 1
+    assert files(empty) == set()

@@ -106,6 +106,15 @@ def test_a_handover_encrypts_anew_before_the_next_seed_is_made(
     assert capsys.readouterr().out.endswith("then: edge reseed oslo --switch\n")
 
 
+def test_headquarters_is_deployed_by_the_name_that_it_has(
+    checkout: Path, passphrase_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    registry = checkout / "config/mesh"
+    (registry / "hq.yaml").rename(registry / "kontoret.yaml")
+    assert handed_over(passphrase_file) == 0
+    assert "deploy headquarters (pulumi up --stack kontoret), then: edge reseed" in capsys.readouterr().out
+
+
 @pytest.mark.usefixtures("checkout")
 def test_the_new_passphrase_travels_by_standard_input_and_holds_from_then_on(
     world: World,
