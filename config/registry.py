@@ -70,6 +70,22 @@ def _is_a_backend_without_credentials(address: str) -> str:
     return address
 
 
+def place_of(backend: str) -> str | None:
+    """Where a backend's states lie, as policy/places.json names places: a region, a host or a bucket; None is here."""
+    parts = urlsplit(backend)
+    options = dict(parse_qsl(parts.query))
+    match parts.scheme:
+        case "file":
+            return None
+        case "s3" if "endpoint" in options:
+            return (
+                urlsplit(options["endpoint"]).hostname or options["endpoint"].rpartition(":")[0] or options["endpoint"]
+            )
+        case "s3":
+            return options.get("region", parts.netloc)
+    return parts.hostname
+
+
 PublicKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$")]
 Endpoint = Annotated[str, AfterValidator(_can_be_dialled)]
 Owner = Annotated[str, AfterValidator(_is_a_team)]

@@ -14,6 +14,7 @@ from config.loader import CHECKOUT
 from config.registry import load_registry
 from edge.plan.approvals import approvals
 from edge.plan.difference import difference
+from edge.plan.files import by_files
 from edge.plan.markdown import Plan, markdown
 from edge.plan.peers import diagram
 from edge.plan.policies import broken
@@ -75,25 +76,13 @@ def plan_sites(sites: Sequence[str], before: Revision, after: Revision) -> list[
 
 
 def _plan(site: str, before: Revision, after: Revision, then: Recorded | None, now: Recorded | None) -> SitePlan:
-    both = then is not None and now is not None
     return judge(
         site,
         steps(then.resources, now.resources) if then and now and not (then.refused or now.refused) else [],
         then,
         now,
         owners=[owner for owner in dict.fromkeys((before.owner(site), after.owner(site))) if owner],
-        other_seed=both and before.encrypted_seed(site) != after.encrypted_seed(site),
-        other_providers=_other_providers(before, after) if both else "",
-    )
-
-
-def _other_providers(before: Revision, after: Revision) -> str:
-    """Both programs run with the packages that are installed here: what another version does, no plan shows."""
-    were, are = before.providers, after.providers
-    return ", ".join(
-        f"{name} {were.get(name, 'not there')} → {are.get(name, 'gone')}"
-        for name in sorted(were.keys() | are.keys())
-        if were.get(name) != are.get(name)
+        by_files=by_files(site, before, after) if now else {},
     )
 
 

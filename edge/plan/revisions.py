@@ -14,7 +14,7 @@ import yaml
 
 from config.loader import PROJECT
 from edge.plan.approvals import FILE as CODEOWNERS
-from edge.site import EdgeError
+from edge.site import SECTION, EdgeError
 
 #: What no site is made of.
 _INERT_FOLDERS = {".ci", ".github", "bin", "docs", "edge", "lab", "policy", "tests"}
@@ -53,6 +53,11 @@ class Revision:
         owner = self.registry.get(site, {}).get("owner")
         return owner if isinstance(owner, str) else None
 
+    def backend(self, site: str) -> str | None:
+        """Where a site's state is, if its registry file says so."""
+        backend = self.registry.get(site, {}).get("backend")
+        return backend if isinstance(backend, str) else None
+
     @property
     def codeowners(self) -> str:
         """Who approves a change of which file; empty where nobody is named."""
@@ -67,9 +72,26 @@ class Revision:
 
     def encrypted_seed(self, site: str) -> dict[str, Any]:
         """The seed as its stack file has it, and the lines outside `config`, which say by what it is encrypted."""
-        content = _read(self.folder / f"Pulumi.{site}.yaml")
+        content = self._stack_file(site)
         seed = (content.get("config") or {}).get(f"{PROJECT}:seed")
         return {"seed": seed} | {key: value for key, value in content.items() if key != "config"}
+
+    def in_section(self, site: str, *keys: str) -> object:
+        """A value of the site's section; None where it is not there."""
+        found = self._stack_file(site).get("config")
+        for key in (SECTION, *keys):
+            found = found.get(key) if isinstance(found, dict) else None
+        return found
+
+    @cached_property
+    def _stack_files(self) -> dict[str, Mapping[str, Any]]:
+        """Those that were read already."""
+        return {}
+
+    def _stack_file(self, site: str) -> Mapping[str, Any]:
+        if site not in self._stack_files:
+            self._stack_files[site] = _read(self.folder / f"Pulumi.{site}.yaml")
+        return self._stack_files[site]
 
 
 def _read(path: Path) -> Mapping[str, Any]:

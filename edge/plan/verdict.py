@@ -1,8 +1,9 @@
 """What a change does to a site, in the words of those who must agree to it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from edge.plan.rules import CONTAINER, DOMAIN, LIBVIRT, POOL, VOLUME
@@ -65,8 +66,7 @@ def judge(
     after: Recorded | None,
     *,
     owners: Sequence[str] = (),
-    other_seed: bool = False,
-    other_providers: str = "",
+    by_files: Mapping[Verdict, str] = MappingProxyType({}),
 ) -> SitePlan:
     """Say what happens to a site.
 
@@ -76,8 +76,7 @@ def judge(
         before: what is now; None of a new site.
         after: what would be; None of one that goes.
         owners: those who must agree.
-        other_seed: whether the encrypted seed is another one, or is encrypted otherwise.
-        other_providers: which of the engine's packages have another version, if any has.
+        by_files: what the site's files tell that its resources do not.
     """
     found: dict[Verdict, str] = {}
     if after is None:
@@ -95,10 +94,8 @@ def judge(
         found[Verdict.UNKNOWN] = f"what it is compared with was refused: {_on_one_line(before.refused)}"
     else:
         found |= _verdicts(steps)
-    if other_seed:
-        found[Verdict.KEYS] = "the encrypted seed is another, or encrypted anew; only its team can tell which"
-    if other_providers:
-        found.setdefault(Verdict.UNKNOWN, f"{other_providers}: what they do otherwise only a preview shows")
+    for verdict, what in by_files.items():
+        found[verdict] = "; ".join(filter(None, (found.get(verdict), what)))
     if len(found) > 1:
         found.pop(Verdict.NOTHING, None)
     return SitePlan(

@@ -62,10 +62,11 @@ def test_a_change_is_planned_for_the_site_that_it_touches_and_a_preview_folded_i
 
 def test_another_seed_is_told_without_a_word_of_it(edit: Any, capsys: pytest.CaptureFixture[str]) -> None:
     edit("Pulumi.site-2.yaml", SEEDS["oslo"], SEEDS["hq"])
-    assert main(["plan", "--base", "HEAD", "--json"]) == 0
+    assert main(["plan", "--base", "HEAD", "--json"]) == 1
     text = capsys.readouterr().out
     [site] = json.loads(text)["sites"]
-    assert site["verdicts"] == ["all keys may change"]
+    assert site["verdicts"] == ["refused", "all keys may change"]
+    assert "the passphrase is the published one of the example oslo" in site["what"][0]
     assert not [seed for seed in SEEDS.values() if seed.rpartition(":")[2] in text]
 
 

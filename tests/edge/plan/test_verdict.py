@@ -50,9 +50,8 @@ def test_another_hypervisor_is_no_change_in_place_and_another_user_on_it_is() ->
 
 
 def test_what_other_versions_of_the_providers_do_is_not_said_to_be_nothing() -> None:
-    plan = judge("any", [], Recorded(), Recorded(), other_providers="pulumi-docker 5.2.0 → 5.3.0")
-    assert plan.verdicts == [Verdict.UNKNOWN]
-    assert plan.what == ["pulumi-docker 5.2.0 → 5.3.0: what they do otherwise only a preview shows"]
+    plan = judge("any", [], Recorded(), Recorded(), by_files={Verdict.UNKNOWN: "pulumi-docker 5.2.0 → 5.3.0"})
+    assert (plan.verdicts, plan.what) == ([Verdict.UNKNOWN], ["pulumi-docker 5.2.0 → 5.3.0"])
 
 
 def test_a_peers_key_reaches_headquarters_in_place() -> None:
@@ -87,9 +86,9 @@ def change_of(before: Registered, after: Registered | None) -> list[Step]:
 
 def test_another_seed_is_told_beside_what_else_changes() -> None:
     resources = Recorded(resources=committed("oslo"))
-    plan = judge("oslo", [], resources, resources, other_seed=True)
+    plan = judge("oslo", [], resources, resources, by_files={Verdict.KEYS: "another"})
     assert plan.verdicts == [Verdict.KEYS]
-    more = judge("oslo", plan_of("memory").steps, resources, resources, other_seed=True)
+    more = judge("oslo", plan_of("memory").steps, resources, resources, by_files={Verdict.KEYS: "another"})
     assert more.verdicts == [Verdict.KEYS, Verdict.REPLACED]
 
 
