@@ -33,7 +33,20 @@ PUBLISHED_SEEDS: Mapping[str, str] = {
     "215c948940df4d2f": "tromso",
 }
 
+#: Salts of the passphrases that these stacks are encrypted by, which are published too.
+PUBLISHED_SALTS: Mapping[str, str] = {
+    "sJU4/gfvWdk=": "hq",
+    "rrs30Btajd4=": "oslo",
+    "XrTHgiFhYo8=": "bergen",
+    "ChpNiLZeQWo=": "tromso",
+}
+
 _PLACEHOLDER: ContextVar[Seed | None] = ContextVar("placeholder", default=None)
+
+
+def published_passphrase(salt: str) -> str | None:
+    """The example whose passphrase a stack is encrypted by, from the stack file's `encryptionsalt`: `v1:<salt>:…`."""
+    return PUBLISHED_SALTS.get(salt.split(":")[1] if ":" in salt else "")
 
 
 @contextmanager
@@ -278,9 +291,8 @@ def _seed(content: StackConfig, file: str, stack: str, *, allow_published: bool)
         raise ConfigError(Mistake(file, key, "", str(error))) from None
     example = PUBLISHED_SEEDS.get(seed.fingerprint)
     if example and not allow_published:
-        raise ConfigError(
-            Mistake(file, key, "", f"this is the published seed of the example {example}; make one: {command}")
-        )
+        remedy = f"this is the published seed of the example {example}, as its passphrase is; make a site of your own: "
+        raise ConfigError(Mistake(file, key, "", f"{remedy}bin/edge new-site <name> --owner <team>"))
     return seed
 
 

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from config import derive
 from config.derive import Seed
 from config.iot import SERVICES
-from config.loader import REGISTRY
+from config.loader import REGISTRY, published_passphrase
 from config.registry import Registry, load_registry
 from config.site import HostSection, SiteSection
 from edge import site as command
@@ -45,7 +45,8 @@ def run(arguments: argparse.Namespace) -> int:
     secrets, without = known(site)
     if without:
         print(f"searched by its look alone: {without}")
-    found = [*unencrypted(exported := state(site.name)), *in_the_clear(exported, secrets)]
+    published = site.stack_section.allow_published_seed
+    found = [*unencrypted(exported := state(site.name), allow_published=published), *in_the_clear(exported, secrets)]
     print(table(found) if found else f"no secret of {site.name} is in the clear, and its state is encrypted")
     return 1 if found else 0
 
@@ -100,15 +101,19 @@ def in_the_clear(exported: Mapping[str, Any], secrets: Mapping[str, str]) -> lis
     return found
 
 
-def unencrypted(exported: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Why anyone who gets at the state reads its secrets."""
+def unencrypted(exported: Mapping[str, Any], *, allow_published: bool = False) -> list[tuple[str, str]]:
+    """Why anyone who gets at the state reads its secrets; the passphrases of the examples may be allowed."""
     provider = (exported.get("deployment") or {}).get("secrets_providers") or {}
     kind = provider.get("type") or "none"
     if kind not in _ENCRYPTING:
         return [("secrets provider", f"{kind}; pulumi stack change-secrets-provider encrypts what is there")]
-    if kind == "passphrase" and opens(provider["state"]["salt"], ""):
-        return [("secrets provider", "the passphrase is empty; pulumi stack change-secrets-provider passphrase")]
-    return []
+    if kind != "passphrase":
+        return []
+    salt, remedy = provider["state"]["salt"], "pulumi stack change-secrets-provider passphrase"
+    example = published_passphrase(salt)
+    if example and not allow_published:
+        return [("secrets provider", f"the passphrase is the published one of the example {example}; {remedy}")]
+    return [("secrets provider", f"the passphrase is empty; {remedy}")] if opens(salt, "") else []
 
 
 def opens(salt: str, passphrase: str) -> bool:

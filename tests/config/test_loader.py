@@ -1,16 +1,33 @@
 """Every mistake is told before any resource: the program itself runs, and the monitor saw nothing."""
 
 import base64
+import hashlib
 import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from config.base import ConfigError
 from config.derive import Seed, identity_key, summary_account, wireguard_key
-from config.loader import PROJECT, PUBLISHED_SEEDS, OnHypervisor, Site, StackConfig, assemble, placeholder
+from config.loader import (
+    CHECKOUT,
+    PROJECT,
+    PUBLISHED_SEEDS,
+    REGISTRY,
+    OnHypervisor,
+    Site,
+    StackConfig,
+    assemble,
+    placeholder,
+    public_keys,
+    published_passphrase,
+)
+from config.registry import load_registry
+from config.site import Epochs
 from tests.recording import SEED_KEY, SITE_KEY, config_of, deploy, refusal
 from tests.sites import EXAMPLES, SEED, edited, entries, host_section, registry, section, seed_text, write_registry
 
@@ -240,13 +257,30 @@ def published(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("published")
 def test_a_published_seed_is_refused() -> None:
     message = refusal("oslo", config_of("oslo"))
-    assert told(message) == [f"{SEED_FILE}this is the published seed of the example oslo; make one: {REMEDY}"]
+    remedy = "as its passphrase is; make a site of your own: bin/edge new-site <name> --owner <team>"
+    assert told(message) == [f"{SEED_FILE}this is the published seed of the example oslo, {remedy}"]
     assert seed_text() not in message
 
 
 @pytest.mark.usefixtures("published")
 def test_a_published_seed_is_accepted_where_the_section_allows_it() -> None:
     assert deploy("oslo", section("oslo") | {"allowPublishedSeed": True}).registered
+
+
+@pytest.mark.parametrize("stack", EXAMPLES)
+def test_what_is_published_of_an_example_opens_it(stack: str) -> None:
+    """The passphrase is `fjord-` and the name; the registry has the public keys of the seed that it decrypts."""
+    content = yaml.safe_load((CHECKOUT / f"Pulumi.{stack}.yaml").read_text())
+    _, salt, _, _, _ = content["encryptionsalt"].split(":")
+    assert published_passphrase(content["encryptionsalt"]) == stack
+    _, nonce, sealed = content["config"][SEED_KEY]["secure"].split(":")
+    key = hashlib.pbkdf2_hmac("sha256", f"fjord-{stack}".encode(), base64.b64decode(salt), 1_000_000, 32)
+    text = AESGCM(key).decrypt(base64.b64decode(nonce), base64.b64decode(sealed), None).decode()
+    seed = Seed.parse(text)
+    assert PUBLISHED_SEEDS[seed.fingerprint] == stack
+    entry = load_registry(REGISTRY).entries[stack]
+    keys = public_keys(seed, None, stack, Epochs())
+    assert (keys["tunnelKey"], keys["identityKey"]) == (entry.tunnel_key, entry.identity_key)
 
 
 def test_every_example_has_a_published_seed_and_allows_it_nowhere() -> None:

@@ -23,6 +23,7 @@ from tests.sites import SEED, STACKS, section, site_section
 
 SALT = yaml.safe_load((CHECKOUT / "Pulumi.oslo.yaml").read_text())["encryptionsalt"]
 EMPTY = "v1:YrPiGN3BC9s=:v1:6Svd1icJJqKBF+pc:bj4UHN56uek+xeDJAKt7ugZ7VW9dgg=="
+OF_A_TEAM = "v1:c2FsdHNhbHQ=:v1:AAAAAAAAAAAAAAAA:zy1m3MVDG0A1uRN6wtJospqk5f6wVA=="
 PEERS = scan.identity_keys(load_registry(REGISTRY), "oslo")
 SECRETS = scan.derived(SEED, "oslo", site_section("oslo"), PEERS)
 
@@ -44,7 +45,7 @@ def state(stack: str) -> dict[str, Any]:
     def entry(each: Registered) -> dict[str, Any]:
         return {"urn": f"urn:pulumi:{stack}::fjord-edge::{each.reference}", "inputs": in_state(dict(each.inputs))}
 
-    providers = {"type": "passphrase", "state": {"salt": SALT}}
+    providers = {"type": "passphrase", "state": {"salt": OF_A_TEAM}}
     resources = [entry(each) for each in committed(stack).registered]
     return copy.deepcopy({"version": 3, "deployment": {"secrets_providers": providers, "resources": resources}})
 
@@ -108,6 +109,9 @@ def test_a_state_is_read_by_its_passphrase_only() -> None:
 def test_a_state_with_an_empty_passphrase_or_none_at_all_is_reported() -> None:
     exported = state("oslo")
     assert scan.unencrypted(exported) == []
+    exported["deployment"]["secrets_providers"]["state"]["salt"] = SALT
+    assert scan.unencrypted(exported, allow_published=True) == []
+    assert "published one of the example oslo" in scan.unencrypted(exported)[0][1]
     exported["deployment"]["secrets_providers"]["state"]["salt"] = EMPTY
     assert "empty" in scan.unencrypted(exported)[0][1]
     exported["deployment"]["secrets_providers"] = {"type": "b64"}
