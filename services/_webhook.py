@@ -16,6 +16,9 @@ from typing import Any
 TIMEOUT_SECONDS = 10
 FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 1.0, 60.0
 
+#: What waits for longer than this was refused, and more than once.
+LATE_SECONDS = 60
+
 #: What waits at most; the oldest repetition goes first, then the oldest.
 LIMIT = 1000
 

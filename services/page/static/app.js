@@ -213,7 +213,7 @@ async function send(event) {
 // How the services do
 
 function notes() {
-  const { broker, alarmService, uplink, alarms } = state;
+  const { broker, alarmService, uplink, webhook, alarms } = state;
   const found = [];
   const say = (key, good, text) => found.push({ key, good, text });
   if (broker.state !== "up") say("broker", false, t("broker.away", { time: clock(broker.since) }));
@@ -222,7 +222,13 @@ function notes() {
   say("service", alarmService.state === "up", t(watching, { time: clock(alarmService.since) }));
   say("uplink", uplink.state === "up", uplinkText(uplink));
   if (uplink.withheld) say("withheld", true, t("uplink.withheld", { count: number(uplink.withheld) }));
+  if (webhook) say("webhook", false, webhookText(webhook));
   return found;
+}
+
+function webhookText(webhook) {
+  const values = { time: clock(webhook.since), waiting: number(webhook.waiting), dropped: number(webhook.dropped) };
+  return t(webhook.dropped ? "webhook.dropped" : "webhook.waiting", values);
 }
 
 function uplinkText(uplink) {

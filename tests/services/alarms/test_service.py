@@ -1,6 +1,7 @@
 """The alarms as a process, with a broker that the test plays."""
 
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from paho.mqtt.client import MQTTMessage
 
 from services.alarms import node, service
 from services.alarms.alarm import Alarm
-from services.alarms.service import RESTORE_LIMIT_MS, RESTORE_MS, Alarms
+from services.alarms.service import RESTORE_LIMIT_MS, RESTORE_MS, STATUS_MS, Alarms
 from tests.services.alarms.test_engine import LOW, NOW, SECOND, settings
 
 UPLINK = "alerts/oslo/node/uplink"
@@ -129,3 +130,23 @@ def test_a_state_from_before_the_uplinks_time_was_kept_is_read(
     (tmp_path / "state.json").write_text(json.dumps(state))
     Broker(monkeypatch, tmp_path)
     assert not (tmp_path / "state.broken").exists()
+
+
+def test_it_tells_what_waits_for_the_webhook_and_since_when(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, broker: Broker
+) -> None:
+    def told() -> Any:
+        broker.after(STATUS_MS)
+        [payload] = [payload for topic, payload in broker.published if topic == "status/oslo/alarms"]
+        status = json.loads(payload)
+        return status["outbox"], status["outboxSince"], status["outboxDropped"]
+
+    monkeypatch.setattr(threading.Thread, "start", lambda _: None)
+    broker.alarms = Alarms(replace(settings(), data=str(tmp_path), webhook="http://127.0.0.1:1"), NOW)
+    broker.connects()
+    broker.after(10)
+    broker.after(RESTORE_MS + 1)
+    assert told() == (0, None, 0)
+    broker.after(120 * SECOND)
+    silent_since = broker.now
+    assert told() == (1, silent_since, 0)
