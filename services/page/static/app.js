@@ -223,7 +223,19 @@ function notes() {
   say("uplink", uplink.state === "up", uplinkText(uplink));
   if (uplink.withheld) say("withheld", true, t("uplink.withheld", { count: number(uplink.withheld) }));
   if (webhook) say("webhook", false, webhookText(webhook));
-  return found;
+  const ours = new Set(state.pens.flatMap((pen) => pen.sensors).map((sensor) => sensor.id));
+  return found.concat(rejectedNotes((sensor) => !ours.has(sensor)));
+}
+
+// What sensors sent that was no reading.
+function rejectedNotes(isShown) {
+  return state.rejected
+    .filter(({ sensor }) => isShown(sensor))
+    .map(({ sensor, reason, count }) => ({
+      key: JSON.stringify([sensor, reason]),
+      good: false,
+      text: t("rejected", { sensor, count: number(count), reason: t(`reason.${reason}`) }),
+    }));
 }
 
 function webhookText(webhook) {
@@ -247,8 +259,8 @@ function updateNote(node, note) {
   setText(node.lastChild, note.text);
 }
 
-function showNotes(found) {
-  keep($("notes"), found, (note) => note.key, () => element("p", {}, symbol(""), element("span")), updateNote);
+function showNotes(parent, found) {
+  keep(parent, found, (note) => note.key, () => element("p", {}, symbol(""), element("span")), updateNote);
 }
 
 // A farm's pens
@@ -259,6 +271,7 @@ function makePart(part) {
     { className: "part" },
     element("h2", {}, part.name),
     element("div", { className: "values" }),
+    element("div", { className: "rejected" }),
     element("div", { className: "charts" }),
   );
 }
@@ -306,6 +319,8 @@ function updatePen(node, pen) {
   const items = pen.sensors.flatMap((sensor) => sensor.quantities.map((quantity) => ({ sensor, quantity })));
   const keyOf = (item) => `${item.sensor.id}/${item.quantity.name}`;
   keep(node.querySelector(".values"), items, keyOf, makeValue, updateValue);
+  const ours = new Set(pen.sensors.map((sensor) => sensor.id));
+  showNotes(node.querySelector(".rejected"), rejectedNotes((sensor) => ours.has(sensor)));
 }
 
 // Headquarters' sites
@@ -334,8 +349,7 @@ function siteLines(site) {
 }
 
 function updateSite(node, site) {
-  const make = () => element("p", {}, symbol(""), element("span"));
-  keep(node.querySelector(".values"), siteLines(site), (line) => line.key, make, updateNote);
+  showNotes(node.querySelector(".values"), siteLines(site));
 }
 
 // Charts
@@ -493,11 +507,11 @@ function show() {
   setText($("name"), state.name);
   if (state.mode === "farm") {
     keep($("alarms"), state.alarms, (alarm) => alarm.topic, makeAlarm, updateAlarm);
-    showNotes(notes());
+    showNotes($("notes"), notes());
     keep($("parts"), state.pens, (pen) => pen.name, makePart, updatePen);
     setTitle(state.alarms.filter((alarm) => alarm.acknowledged === null).length);
   } else {
-    showNotes(state.sites.length ? [] : [{ key: "none", good: true, text: t("site.none") }]);
+    showNotes($("notes"), state.sites.length ? [] : [{ key: "none", good: true, text: t("site.none") }]);
     keep($("parts"), state.sites, (site) => site.name, makePart, updateSite);
     const raised = state.sites.flatMap((site) => site.alarms).reduce((sum, alarm) => sum + alarm.raised, 0);
     setTitle(raised + state.sites.filter((site) => site.silent).length);
