@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from components.edge_node.facts import LIVE_FACTS
-from components.iot_stack.containers import RAISED_ALARMS
+from components.iot_stack.containers import RAISED_ALARMS, SERVICE_STATUSES
 from components.wireguard_mesh.conf import SHOW
 from config.registry import Registry
 from edge import mesh
 from edge.site import EdgeError, Site
 from edge.unlock import STALE_SECONDS, folder, locks
+from services._webhook import LATE_SECONDS
 
 #: A node that takes longer to tell how it does is not well.
 _LIMIT_SECONDS = 60
@@ -35,6 +36,8 @@ class Look:
     """As `edge mesh` shows them."""
     alarms: list[str] = field(default_factory=list)
     """Topics of those that are raised."""
+    services: dict[str, Any] = field(default_factory=dict)
+    """What each said last of itself."""
     containers: list[tuple[str, str]] = field(default_factory=list)
     """Name, and what Docker says of it."""
     problems: list[str] = field(default_factory=list)
@@ -59,6 +62,8 @@ def look(site: Site, registry: Registry) -> Look:
         SHOW,
         # A node that has yet to be updated cannot tell.
         f"{{ {RAISED_ALARMS} || echo '[]'; }}" if raises_alarms else "echo '[]'",
+        # It says nothing then, and that all is well.
+        f"{{ {SERVICE_STATUSES} | grep . || echo '{{}}'; }}" if raises_alarms else "echo '{}'",
         site.list_containers("--format '{{json .}}'"),
     )
     try:
@@ -68,8 +73,8 @@ def look(site: Site, registry: Registry) -> Look:
     except EdgeError as error:
         said = str(error)
     if found.answers:
-        live, tunnels, alarms, *containers = answer.stdout.strip().splitlines()
-        found.live, found.alarms = json.loads(live), json.loads(alarms)
+        live, tunnels, alarms, services, *containers = answer.stdout.strip().splitlines()
+        found.live, found.alarms, found.services = json.loads(live), json.loads(alarms), json.loads(services)
         found.mended = list(_mended(found.live))
         found.tunnels = mesh.rows(json.loads(tunnels), registry)
         found.containers = sorted((row["Names"], row["Status"]) for row in map(json.loads, containers))
@@ -93,6 +98,7 @@ def _problems(found: Look) -> Iterator[str]:
     for name, state in found.containers:
         if not state.startswith("Up") or "unhealthy" in state:
             yield f"{name} is {state}; look at its log: docker logs {name}"
+    yield from _webhook_problems(found.services.get("alarms", {}))
     if not found.live:
         return
     for unit in found.live["failedUnits"]:
@@ -101,6 +107,15 @@ def _problems(found: Look) -> Iterator[str]:
         yield "upgrades wait for a reboot, which the node put off; look why: journalctl --unit fjord-edge-upgrades"
     if not found.live["clockSynchronized"]:
         yield "the clock is not synchronised; see that a time server of node.timeServers answers"
+
+
+def _webhook_problems(alarms: dict[str, Any]) -> Iterator[str]:
+    """By the node's clock alone: the operator's may be another."""
+    since = alarms.get("outboxSince")
+    if since is not None and alarms.get("time", since) - since > LATE_SECONDS * 1000:
+        dropped = f"; {alarms['outboxDropped']} were dropped" if alarms.get("outboxDropped") else ""
+        when = f"{datetime.fromtimestamp(since / 1000, UTC):%Y-%m-%d %H:%M} UTC"
+        yield f"messages to the webhook wait since {when}: {alarms['outbox']}{dropped}; see why: docker logs alarms"
 
 
 def _mended(live: dict[str, Any]) -> Iterator[str]:

@@ -40,6 +40,7 @@ def _one(arguments: argparse.Namespace, registry: Registry) -> int:
             "lastUpdate": found.last_update,
             "live": found.live if found.answers else None,
             "alarms": found.alarms,
+            "services": found.services,
             "containers": found.containers,
             "problems": found.problems,
             "mended": found.mended,

@@ -4,8 +4,10 @@ import hashlib
 import hmac
 import http.client
 import json
+import sys
 import threading
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections import deque
 from collections.abc import Iterable, Mapping
@@ -13,6 +15,9 @@ from typing import Any
 
 TIMEOUT_SECONDS = 10
 FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 1.0, 60.0
+
+#: What waits for longer than this was refused, and more than once.
+LATE_SECONDS = 60
 
 #: What waits at most; the oldest repetition goes first, then the oldest.
 LIMIT = 1000
@@ -25,21 +30,25 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
-_OPENER = urllib.request.build_opener(_NoRedirect)
-
-
 class Webhook:
     """A queue of notifications, each a JSON object with `event` and `id`, posted with a signature.
 
     The header `X-Fjord-Edge-Signature` is `sha256=` and the HMAC-SHA256 of the body in hex. One may be posted twice:
     its `id` tells.
+
+    Attributes:
+        dropped: how many went unsent since the queue was last empty.
     """
 
     def __init__(self, address: str | None, key: str, pending: Iterable[Mapping[str, Any]] = ()) -> None:
         self._address = address
+        self._host = urllib.parse.urlsplit(address or "").hostname
         self._key = key.encode()
+        # Whom it trusts is read now, or at each post: the system's authorities, or SSL_CERT_FILE's.
+        self._opener = urllib.request.build_opener(_NoRedirect)
         self._pending: deque[Mapping[str, Any]] = deque(pending if address else ())
         self._wake = threading.Condition()
+        self._refusals: set[str] = set()
         self.dropped = 0
         if address:
             threading.Thread(target=self._deliver, daemon=True).start()
@@ -69,22 +78,40 @@ class Webhook:
                 while not self._pending:
                     self._wake.wait()
                 first = self._pending[0]
-            if self._accepted(first):
+            refusal = self._post(first)
+            self._say(refusal)
+            if refusal is None:
                 retry = FIRST_RETRY_SECONDS
                 with self._wake:
                     if self._pending and self._pending[0] is first:
                         self._pending.popleft()
+                    if not self._pending:
+                        self.dropped = 0
             else:
                 threading.Event().wait(retry)
                 retry = min(2 * retry, LAST_RETRY_SECONDS)
 
-    def _accepted(self, notification: Mapping[str, Any]) -> bool:
+    def _say(self, refusal: str | None) -> None:
+        """Say once why it is refused, and once that it is no more; the path of an address may be a secret."""
+        if refusal is None and self._refusals:
+            self._refusals.clear()
+            dropped = f"; {self.dropped} dropped" if self.dropped else ""
+            print(f"the webhook at {self._host} accepts again{dropped}", file=sys.stderr)
+        elif refusal is not None and refusal not in self._refusals:
+            self._refusals.add(refusal)
+            print(f"the webhook at {self._host} does not accept: {refusal}", file=sys.stderr)
+
+    def _post(self, notification: Mapping[str, Any]) -> str | None:
+        """Why it is not accepted, in words that hold nothing of the address."""
         body = json.dumps(notification).encode()
         signature = hmac.new(self._key, body, hashlib.sha256).hexdigest()
         headers = {"Content-Type": "application/json", "X-Fjord-Edge-Signature": f"sha256={signature}"}
         request = urllib.request.Request(str(self._address), body, headers)
         try:
-            with _OPENER.open(request, timeout=TIMEOUT_SECONDS):
-                return True
-        except (OSError, ValueError, http.client.HTTPException):
-            return False
+            with self._opener.open(request, timeout=TIMEOUT_SECONDS):
+                return None
+        except urllib.error.HTTPError as error:
+            return f"HTTP {error.code}"
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            cause = error.reason if isinstance(error, urllib.error.URLError) else error
+            return type(cause).__name__

@@ -141,6 +141,9 @@ WantedBy=timers.target
 #: Prints the topics of the alarms that are raised, as JSON.
 RAISED_ALARMS = f"sudo {CONFIGURATION}/before-shutdown.d/iot-stack raised"
 
+#: Prints what the services said of themselves, as JSON by service.
+SERVICE_STATUSES = f"sudo {CONFIGURATION}/before-shutdown.d/iot-stack statuses"
+
 
 def hook_files() -> list[File]:
     """What the node calls before it goes down, before a backup, and each minute."""

@@ -231,9 +231,11 @@ class Alarms:
             )
 
     def _tell(self) -> None:
+        waiting = self._webhook.pending
         more = {
             "rejected": self._engine.rejected,
-            "outbox": len(self._webhook.pending),
+            "outbox": len(waiting),
+            "outboxSince": waiting[0].get("time") if waiting else None,
             "outboxDropped": self._webhook.dropped,
             "raised": len(self._engine.raised),
         }

@@ -18,6 +18,15 @@ SERVICE = "page"
 #: How far back a last value is looked for when the page begins.
 LAST_VALUES = "2d"
 
+#: What was no reading is asked for so often; a database that takes its time is kept busy for one part in so many.
+REJECTED_SECONDS, REJECTED_SHARE = 60.0, 20
+
+#: How many of the last day, by sensor and reason: each point has its minute's count so far.
+_REJECTED = (
+    'SELECT sum(most) AS count FROM (SELECT max("count") AS most FROM rejected WHERE time > now() - 24h '
+    "GROUP BY time(1m), sensor, reason fill(none)) GROUP BY sensor, reason"
+)
+
 #: How long the broker's own acknowledgement is waited for.
 DELIVERY_SECONDS = 5.0
 
@@ -49,6 +58,8 @@ class FarmPage:
         self._charts = Charts({pen.name: self._database for pen in farm.pens}, readings, "sensor")
         self._pin = Pin(farm.pin, time.monotonic())
         self._has_last_values = False
+        self._rejected: list[dict[str, Any]] = []
+        self._ask_rejected = time.monotonic()
         self._session = session(
             farm.broker,
             site=site,
@@ -72,20 +83,34 @@ class FarmPage:
         self._session.loop_stop()
 
     def step(self) -> None:
-        """Ask the database, once, for what the sensors said before the page began."""
-        if self._has_last_values:
-            return
+        """Ask the database for what the sensors said before the page began, once, and for what was no reading."""
+        if not self._has_last_values:
+            found = self._asked(_LAST, "the last values")
+            if found is not None:
+                self._live.stored(found)
+                self._has_last_values = True
+        begun = time.monotonic()
+        if begun >= self._ask_rejected:
+            found = self._asked(_REJECTED, "what was no reading")
+            if found is not None:
+                self._rejected = [{key: row[key] for key in ("sensor", "reason", "count")} for row in found]
+            ended = time.monotonic()
+            self._ask_rejected = ended + max(REJECTED_SECONDS, REJECTED_SHARE * (ended - begun))
+
+    def _asked(self, statement: str, what: str) -> list[dict[str, Any]] | None:
+        """The answer, if there is one."""
         try:
-            self._live.stored(self._database.query(_LAST))
-            self._has_last_values = True
+            return self._database.query(statement)
         except UnavailableError:
-            pass
+            return None
         except RefusedError as error:
-            print(f"the database refused the last values: {error}", file=sys.stderr)
+            print(f"the database refused {what}: {error}", file=sys.stderr)
+            return None
 
     def state(self, now: int) -> dict[str, Any]:
         """What the page shows now."""
-        return {"mode": "farm", "name": self._site, "now": now, **self._live.state(now)}
+        shown = {"rejected": self._rejected, **self._live.state(now)}
+        return {"mode": "farm", "name": self._site, "now": now, **shown}
 
     def history(self, pen: str, hours: int, now: int) -> dict[str, Any]:
         """What `Charts.of` says of a pen."""

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from services._mqtt import status_topic
+from services._webhook import LATE_SECONDS
 from services.alarms.alarm import Alarm
 from services.alarms.readings import Reading, parse
 from services.page.settings import Farm, Sensor
@@ -16,6 +17,8 @@ SETTLE_MS = 2_000
 
 #: A service that has said nothing for so long does not run; headquarters accepts something more often than that.
 SERVICE_LATE_MS, CONTACT_LATE_MS = 60_000, 180_000
+
+WEBHOOK_LATE_MS = LATE_SECONDS * 1000
 
 
 class Live:
@@ -118,6 +121,7 @@ class Live:
                 "broker": self._broker,
                 "alarmService": self._alarm_service(now),
                 "uplink": self._uplink(now),
+                "webhook": self._webhook(now),
                 "alarms": self._raised(),
                 "pens": [
                     {"name": pen.name, "sensors": [self._sensor(sensor, now) for sensor in pen.sensors]}
@@ -149,6 +153,14 @@ class Live:
     def _alarm_service(self, now: int) -> dict[str, Any]:
         told = self._told.get("alarms", {})
         return {"state": _runs(told, now), "since": _whole(told.get("time"))}
+
+    def _webhook(self, now: int) -> dict[str, Any] | None:
+        """What waits for it, if some has for too long."""
+        told = self._told.get("alarms", {})
+        since = _whole(told.get("outboxSince"))
+        if since is None or now - since <= WEBHOOK_LATE_MS:
+            return None
+        return {"since": since, "waiting": _whole(told.get("outbox")), "dropped": _whole(told.get("outboxDropped"))}
 
     def _uplink(self, now: int) -> dict[str, Any]:
         """Whether headquarters is reached, and how many summaries wait or are withheld."""

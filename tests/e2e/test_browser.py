@@ -263,3 +263,11 @@ def test_a_picture_of_it_is_taken(reader: Reader, tmp_path: Path) -> None:
     reader.size(1280, 1000, 1, phone=False)
     assert reader.chrome.save_screenshot(str(picture))
     assert picture.stat().st_size > 30_000
+
+
+def test_what_was_no_reading_is_told_beside_its_sensor(reader: Reader) -> None:
+    """Last: it stays for a day, and the picture is of a farm without it."""
+    reader.world.publish(Reading("mess-climate", "humidity", math.nan, now_ms()))
+    assert reader.sees("Rejected from mess-climate in the last 24 hours: 1 (no JSON object)", ".rejected", 90)
+    reader.speak("nb")
+    assert reader.sees("Avvist fra mess-climate de siste 24 timene: 1 (ikke noe JSON-objekt)", ".rejected")

@@ -251,7 +251,7 @@ def test_of_somebody_elses_machine_only_our_containers_are_looked_at(
     world.answer("pulumi", json.dumps({"deployment": {"resources": []}}), to="export")
     world.answer("pulumi", json.dumps(digest(step("refresh"))), to="refresh")
     assert main(["drift", "hq", f"--config-file={path}"]) == 0
-    world.answer("ssh", "{}\n" + json.dumps(TUNNELS | {"sessions": []}) + "\n[]\n")
+    world.answer("ssh", "{}\n" + json.dumps(TUNNELS | {"sessions": []}) + "\n[]\n{}\n")
     main(["status", "hq", f"--config-file={path}"])
     assert "PROBLEM" not in capsys.readouterr().out
     asked = [line for line in world.asked if line.startswith("ssh ")]

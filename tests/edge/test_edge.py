@@ -96,8 +96,8 @@ def test_a_site_without_a_stack_file_is_told(capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().err == f"edge: Pulumi.atlantis.yaml: {remedy}\n"
 
 
-def node_says(world: World, **live: Any) -> None:
-    world.answer("ssh", "\n".join(map(json.dumps, (LIVE | live, TUNNELS, [], CONTAINER))))
+def node_says(world: World, statuses: Any = None, **live: Any) -> None:
+    world.answer("ssh", "\n".join(map(json.dumps, (LIVE | live, TUNNELS, [], statuses or {}, CONTAINER))))
 
 
 def test_status_shows_the_last_facts_and_what_the_node_says_now(
@@ -132,6 +132,24 @@ def test_status_names_what_is_not_well(
     assert main(["status", "oslo", "--json", stack_file]) == 1
     [told] = json.loads(capsys.readouterr().out)["problems"]
     assert told.startswith(problem.removesuffix("*"))
+
+
+ALARMS = {"up": True, "time": 1_700_000_060_000, "rejected": 2, "outbox": 3, "outboxSince": 1_700_000_000_000}
+
+
+def test_status_names_what_has_waited_for_the_webhook_for_too_long(
+    world: World, stack_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    node_says(world, statuses={"alarms": ALARMS})
+    assert main(["status", "oslo", stack_file]) == 0
+    capsys.readouterr()
+    late = ALARMS | {"time": 1_700_000_060_001, "outboxDropped": 4}
+    node_says(world, statuses={"alarms": late})
+    assert main(["status", "oslo", "--json", stack_file]) == 1
+    told = json.loads(capsys.readouterr().out)
+    [problem] = told["problems"]
+    assert problem.startswith("messages to the webhook wait since 2023-11-14 22:13 UTC: 3; 4 were dropped; see why: ")
+    assert told["services"] == {"alarms": late}
 
 
 def test_what_the_node_mended_by_itself_is_told_and_is_no_problem(

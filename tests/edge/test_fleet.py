@@ -25,7 +25,7 @@ HUBS = {"time": 1000, "sessions": [TUNNELS["sessions"][0] | {"peer": "oslo", "la
 
 
 def says(world: World, who: str, *, tunnels: Any, alarms: Any = (), container: Any = CONTAINER, **live: Any) -> None:
-    world.answer("ssh", "\n".join(map(json.dumps, (LIVE | live, tunnels, alarms, container))), to=who)
+    world.answer("ssh", "\n".join(map(json.dumps, (LIVE | live, tunnels, alarms, {}, container))), to=who)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 BROKER = Path("/srv/fjord-edge/mosquitto/mosquitto.sqlite")
 SERVICES = ("mosquitto", "telegraf", "alarms", "uplink", "influxdb")
@@ -23,7 +24,7 @@ BACKLOG = 5000
 def main(word: str) -> int:
     """`check`: the status is 1 and the reason is told when the node should stay up. `stop`: stop the services.
 
-    `raised`: print the topics of the alarms that are raised, as JSON.
+    `raised`: print the topics of the alarms that are raised, as JSON. `statuses`: what the services said of themselves.
     """
     if word == "stop":
         for service in SERVICES:
@@ -31,6 +32,9 @@ def main(word: str) -> int:
         return 0
     if word == "raised":
         print(json.dumps(raised(BROKER) if BROKER.exists() else []))
+        return 0
+    if word == "statuses":
+        print(json.dumps(statuses(BROKER) if BROKER.exists() else {}))
         return 0
     reasons = reasons_to_stay_up(BROKER) if BROKER.exists() else []
     print("\n".join(reasons), file=sys.stderr, end="")
@@ -51,6 +55,15 @@ def raised(broker: Path) -> list[str]:
     """The topics of the alarms that are raised: each is a retained message."""
     with sqlite3.connect(f"file:{broker}?mode=ro", uri=True) as database:
         return sorted(topic for (topic,) in database.execute("SELECT topic FROM retains WHERE topic LIKE 'alerts/%'"))
+
+
+def statuses(broker: Path) -> dict[str, Any]:
+    """What each service said last of itself, by its name: a retained message, which only it may write."""
+    statement = (
+        "SELECT retains.topic, payload FROM retains JOIN base_msgs USING (store_id) WHERE retains.topic LIKE 'status/%'"
+    )
+    with sqlite3.connect(f"file:{broker}?mode=ro", uri=True) as database:
+        return {topic.rpartition("/")[2]: json.loads(payload) for topic, payload in database.execute(statement)}
 
 
 if __name__ == "__main__":

@@ -213,7 +213,7 @@ async function send(event) {
 // How the services do
 
 function notes() {
-  const { broker, alarmService, uplink, alarms } = state;
+  const { broker, alarmService, uplink, webhook, alarms } = state;
   const found = [];
   const say = (key, good, text) => found.push({ key, good, text });
   if (broker.state !== "up") say("broker", false, t("broker.away", { time: clock(broker.since) }));
@@ -222,7 +222,25 @@ function notes() {
   say("service", alarmService.state === "up", t(watching, { time: clock(alarmService.since) }));
   say("uplink", uplink.state === "up", uplinkText(uplink));
   if (uplink.withheld) say("withheld", true, t("uplink.withheld", { count: number(uplink.withheld) }));
-  return found;
+  if (webhook) say("webhook", false, webhookText(webhook));
+  const ours = new Set(state.pens.flatMap((pen) => pen.sensors).map((sensor) => sensor.id));
+  return found.concat(rejectedNotes((sensor) => !ours.has(sensor)));
+}
+
+// What sensors sent that was no reading.
+function rejectedNotes(isShown) {
+  return state.rejected
+    .filter(({ sensor }) => isShown(sensor))
+    .map(({ sensor, reason, count }) => ({
+      key: JSON.stringify([sensor, reason]),
+      good: false,
+      text: t("rejected", { sensor, count: number(count), reason: t(`reason.${reason}`) }),
+    }));
+}
+
+function webhookText(webhook) {
+  const values = { time: clock(webhook.since), waiting: number(webhook.waiting), dropped: number(webhook.dropped) };
+  return t(webhook.dropped ? "webhook.dropped" : "webhook.waiting", values);
 }
 
 function uplinkText(uplink) {
@@ -241,8 +259,8 @@ function updateNote(node, note) {
   setText(node.lastChild, note.text);
 }
 
-function showNotes(found) {
-  keep($("notes"), found, (note) => note.key, () => element("p", {}, symbol(""), element("span")), updateNote);
+function showNotes(parent, found) {
+  keep(parent, found, (note) => note.key, () => element("p", {}, symbol(""), element("span")), updateNote);
 }
 
 // A farm's pens
@@ -253,6 +271,7 @@ function makePart(part) {
     { className: "part" },
     element("h2", {}, part.name),
     element("div", { className: "values" }),
+    element("div", { className: "rejected" }),
     element("div", { className: "charts" }),
   );
 }
@@ -300,6 +319,8 @@ function updatePen(node, pen) {
   const items = pen.sensors.flatMap((sensor) => sensor.quantities.map((quantity) => ({ sensor, quantity })));
   const keyOf = (item) => `${item.sensor.id}/${item.quantity.name}`;
   keep(node.querySelector(".values"), items, keyOf, makeValue, updateValue);
+  const ours = new Set(pen.sensors.map((sensor) => sensor.id));
+  showNotes(node.querySelector(".rejected"), rejectedNotes((sensor) => ours.has(sensor)));
 }
 
 // Headquarters' sites
@@ -328,8 +349,7 @@ function siteLines(site) {
 }
 
 function updateSite(node, site) {
-  const make = () => element("p", {}, symbol(""), element("span"));
-  keep(node.querySelector(".values"), siteLines(site), (line) => line.key, make, updateNote);
+  showNotes(node.querySelector(".values"), siteLines(site));
 }
 
 // Charts
@@ -487,11 +507,11 @@ function show() {
   setText($("name"), state.name);
   if (state.mode === "farm") {
     keep($("alarms"), state.alarms, (alarm) => alarm.topic, makeAlarm, updateAlarm);
-    showNotes(notes());
+    showNotes($("notes"), notes());
     keep($("parts"), state.pens, (pen) => pen.name, makePart, updatePen);
     setTitle(state.alarms.filter((alarm) => alarm.acknowledged === null).length);
   } else {
-    showNotes(state.sites.length ? [] : [{ key: "none", good: true, text: t("site.none") }]);
+    showNotes($("notes"), state.sites.length ? [] : [{ key: "none", good: true, text: t("site.none") }]);
     keep($("parts"), state.sites, (site) => site.name, makePart, updateSite);
     const raised = state.sites.flatMap((site) => site.alarms).reduce((sum, alarm) => sum + alarm.raised, 0);
     setTitle(raised + state.sites.filter((site) => site.silent).length);

@@ -106,6 +106,12 @@ def test_plain_mqtt_is_published_where_the_site_asks_for_it_and_nowhere_else() -
     assert mosquitto(plain=ADDRESSES[1]) == mosquitto()
 
 
+def test_a_log_in_that_fails_is_in_the_brokers_log() -> None:
+    """Mosquitto 2.1.2 says "disconnected: not authorised" as a notice, and only so."""
+    lines = mosquitto()["mosquitto.conf"].splitlines()
+    assert {"log_type notice", "connection_messages true"} <= set(lines)
+
+
 def test_the_queue_holds_six_hours_of_all_sensors() -> None:
     assert "max_queued_messages 100000" in mosquitto()["mosquitto.conf"].splitlines()
     sensors = [sensor | {"everySeconds": 1} for sensor in section("oslo")["iot"]["sensors"]]

@@ -2,6 +2,7 @@
 
 import json
 import queue
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -190,3 +191,23 @@ def test_without_a_broker_a_clock_that_is_set_back_counts_all_the_same(broker: B
     broker.after(0)
     broker.after(RESTORE_LIMIT_MS)
     assert broker.after(120 * SECOND) != []
+
+
+def test_it_tells_what_waits_for_the_webhook_and_since_when(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, broker: Broker
+) -> None:
+    def told() -> Any:
+        broker.after(STATUS_MS)
+        [payload] = [payload for topic, payload in broker.published if topic == "status/oslo/alarms"]
+        status = json.loads(payload)
+        return status["outbox"], status["outboxSince"], status["outboxDropped"]
+
+    monkeypatch.setattr(threading.Thread, "start", lambda _: None)
+    broker.alarms = Alarms(replace(settings(), data=str(tmp_path), webhook="http://127.0.0.1:1"), NOW)
+    broker.connects()
+    broker.after(10)
+    broker.after(RESTORE_MS + 1)
+    assert told() == (0, None, 0)
+    broker.after(120 * SECOND)
+    silent_since = broker.now
+    assert told() == (1, silent_since, 0)

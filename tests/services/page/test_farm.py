@@ -1,13 +1,74 @@
-"""A farm's page, told by a broker that the test plays."""
+"""A farm's page: what a broker tells it that the test plays, and what it asks the database for."""
 
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from paho.mqtt.client import MQTTMessage
 
-from services.page.farm import FarmPage
-from tests.services.page.test_live import FARM, LOW, alarm
+from services._influxdb import RefusedError, UnavailableError
+from services.page import farm
+from services.page.farm import REJECTED_SECONDS, FarmPage
+from tests.services.page.test_live import FARM, LOW, NOW, alarm
+
+ROWS = [{"time": 0, "sensor": "o2", "reason": "no JSON object", "count": 12}]
+
+
+class Database:
+    """Answers as told, at the time of the test's clock."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now, self.takes = 0.0, 0.0
+        self.answer: list[dict[str, Any]] | Exception = ROWS
+        self.asked = 0
+        monkeypatch.setattr(farm, "time", SimpleNamespace(monotonic=lambda: self.now))
+        self.page = FarmPage("oslo", FARM, NOW)
+        monkeypatch.setattr(self.page._database, "query", self._query)
+
+    def _query(self, statement: str) -> list[dict[str, Any]]:
+        if "FROM rejected" not in statement:
+            return []
+        self.asked += 1
+        self.now += self.takes
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+    def after(self, seconds: float) -> Any:
+        self.now += seconds
+        self.page.step()
+        return self.page.state(NOW)["rejected"]
+
+
+@pytest.fixture
+def database(monkeypatch: pytest.MonkeyPatch) -> Database:
+    return Database(monkeypatch)
+
+
+def test_what_was_no_reading_is_counted_by_sensor_and_reason(database: Database) -> None:
+    assert database.page.state(NOW)["rejected"] == []
+    assert database.after(0) == [{"sensor": "o2", "reason": "no JSON object", "count": 12}]
+    database.answer = []
+    assert database.after(REJECTED_SECONDS + 1) == []
+
+
+@pytest.mark.parametrize("error", [UnavailableError("down"), RefusedError("no")])
+def test_without_an_answer_the_last_one_stays_and_it_is_asked_again(database: Database, error: Exception) -> None:
+    database.after(0)
+    database.answer = error
+    assert database.after(REJECTED_SECONDS + 1)[0]["count"] == 12
+    database.answer = []
+    assert database.after(REJECTED_SECONDS + 1) == []
+
+
+def test_a_database_that_takes_its_time_is_asked_less_often(database: Database) -> None:
+    database.takes = 10
+    database.after(0)
+    database.after(REJECTED_SECONDS + 1)
+    assert database.asked == 1
+    database.after(200)
+    assert database.asked == 2
 
 
 @pytest.fixture

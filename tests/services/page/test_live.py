@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from services._settings import Broker, Database
 from services.alarms.alarm import Alarm
-from services.page.live import CONTACT_LATE_MS, SERVICE_LATE_MS, SETTLE_MS, Live
+from services.page.live import CONTACT_LATE_MS, SERVICE_LATE_MS, SETTLE_MS, WEBHOOK_LATE_MS, Live
 from services.page.settings import Farm, Pen, Quantity, Sensor
 
 NOW = 1_800_000_000_000
@@ -169,6 +169,19 @@ def test_a_service_that_has_said_nothing_for_too_long_does_not_run(live: Live) -
     live.told("status/oslo/alarms", json.dumps({"up": True, "time": NOW}).encode(), NOW)
     assert live.state(NOW + SERVICE_LATE_MS)["alarmService"] == {"state": "up", "since": NOW}
     assert live.state(NOW + SERVICE_LATE_MS + 1)["alarmService"]["state"] == "stopped"
+
+
+def test_what_has_waited_for_the_webhook_for_too_long_is_told_until_it_is_accepted(live: Live) -> None:
+    def says(**said: Any) -> None:
+        live.told("status/oslo/alarms", json.dumps({"up": True, "time": NOW, **said}).encode(), NOW)
+
+    assert live.state(NOW)["webhook"] is None
+    says(outbox=3, outboxSince=NOW, outboxDropped=1)
+    assert live.state(NOW + WEBHOOK_LATE_MS)["webhook"] is None
+    late = {"since": NOW, "waiting": 3, "dropped": 1}
+    assert live.state(NOW + WEBHOOK_LATE_MS + 1)["webhook"] == late
+    says(outbox=0, outboxSince=None, outboxDropped=0)
+    assert live.state(NOW + WEBHOOK_LATE_MS + 1)["webhook"] is None
 
 
 @pytest.mark.parametrize("payload", [b"", b"x", b"[]", b'{"up": 1}', b'{"waiting": "5", "up": true, "time": "now"}'])

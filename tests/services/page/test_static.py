@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.paths import CHECKOUT
 from services.page.web import STATIC
 from services.uplink.allowed import RULES
 
@@ -36,6 +37,13 @@ def test_every_text_that_is_asked_for_is_there_and_every_other_is_gone() -> None
 def test_every_rule_by_which_an_alarm_is_raised_has_its_words() -> None:
     for begin in ("rule.", "short."):
         assert {key.removeprefix(begin) for key in TEXTS["en"] if key.startswith(begin)} == RULES
+
+
+def test_every_reason_why_a_message_is_no_reading_has_its_words() -> None:
+    program = (CHECKOUT / "components/iot_stack/readings.star").read_text()
+    reasons = set(re.findall(r'return "([^"]+)"', program))
+    assert len(reasons) == 7
+    assert {key.removeprefix("reason.") for key in TEXTS["en"] if key.startswith("reason.")} == reasons
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
