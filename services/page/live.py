@@ -1,9 +1,13 @@
-"""What a farm's broker told: values, alarms, and how the services do; no I/O, times are epoch ms."""
+"""What a farm's broker told: values, alarms, and how the services do; no I/O, times are epoch ms.
+
+Nothing is later than the clock, as for the alarms: a reading ahead of it counts by its arrival, or it would hide all
+that come before its time. Where the clock is set back, what was ahead of it is taken for of now.
+"""
 
 import json
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from services._mqtt import status_topic
@@ -25,8 +29,8 @@ class Live:
         self._farm = farm
         self._lock = threading.Lock()
         self._retention_ms = farm.retention_days * 86_400_000
-        self._begun = now
-        self._broker = {"state": "away", "since": now}
+        self._now = self._begun = now
+        self._broker: dict[str, Any] = {"state": "away", "since": now}
         self._sensors: dict[str, Sensor] = {sensor.id: sensor for pen in farm.pens for sensor in pen.sensors}
         self._newest: dict[tuple[str, str], Reading | None] = {
             (sensor.id, quantity.name): None for sensor in self._sensors.values() for quantity in sensor.quantities
@@ -47,6 +51,7 @@ class Live:
     def connected(self, now: int) -> None:
         """The broker is there: what it retains comes now, and an alarm of before that does not is over."""
         with self._lock:
+            self._turn(now)
             self._broker = {"state": "up", "since": now}
             self._unconfirmed = set(self._alarms)
             self._settles = now + SETTLE_MS
@@ -54,12 +59,14 @@ class Live:
     def disconnected(self, now: int) -> None:
         """It is gone; what it told stays, with its age."""
         with self._lock:
+            self._turn(now)
             if self._broker["state"] == "up":
                 self._broker = {"state": "away", "since": now}
 
     def told(self, topic: str, payload: bytes, now: int, *, retained: bool = False) -> None:
         """A message; what is none of ours changes nothing, nor does a retained reading: nobody knows how old it is."""
         with self._lock:
+            self._turn(now)
             if topic.startswith(self._alerts):
                 self._alarm(topic, payload)
             elif topic in self._statuses:
@@ -78,6 +85,16 @@ class Live:
         """An alarm that is raised."""
         with self._lock:
             return self._alarms.get(topic)
+
+    def _turn(self, now: int) -> None:
+        """Follow the clock; where it is set back, leave nothing that is later than now."""
+        if now < self._now:
+            self._begun = min(self._begun, now)
+            self._broker = {**self._broker, "since": min(self._broker["since"], now)}
+            self._settles = self._settles and min(self._settles, now + SETTLE_MS)
+            self._heard = {sensor: min(heard, now) for sensor, heard in self._heard.items()}
+            self._newest = {key: newest and _not_after(newest, now) for key, newest in self._newest.items()}
+        self._now = now
 
     def _alarm(self, topic: str, payload: bytes) -> None:
         self._unconfirmed.discard(topic)
@@ -104,12 +121,15 @@ class Live:
             return
         self._heard[sensor] = max(heard, self._heard.get(sensor, 0))
         newest = self._newest[key]
-        if newest is None or reading.time > newest.time:
+        reading = _not_after(reading, heard)
+        # Two that are ahead may arrive in one millisecond: the later one is shown.
+        if newest is None or reading.time >= newest.time:
             self._newest[key] = reading
 
     def state(self, now: int) -> dict[str, Any]:
         """Everything, as JSON has it."""
         with self._lock:
+            self._turn(now)
             if self._settles is not None and now >= self._settles:
                 for topic in self._unconfirmed:
                     self._alarms.pop(topic, None)
@@ -173,6 +193,10 @@ def _runs(told: Mapping[str, Any], now: int) -> str:
         return "unknown"
     time = _whole(told.get("time"))
     return "up" if told.get("up") is True and time is not None and now - time <= SERVICE_LATE_MS else "stopped"
+
+
+def _not_after(reading: Reading, now: int) -> Reading:
+    return replace(reading, time=min(reading.time, now))
 
 
 def _whole(value: object) -> int | None:
