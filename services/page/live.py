@@ -174,6 +174,9 @@ class Live:
         """Whether headquarters is reached, and how many summaries wait or are withheld."""
         told = self._told.get("uplink", {})
         state, contact = _runs(told, now), _whole(told.get("lastContact"))
+        if contact is not None and contact - now > CONTACT_LATE_MS:
+            # The clock went back: it is unknown until another is told.
+            contact = None
         if state == "up" and (contact is None or now - contact > CONTACT_LATE_MS):
             state = "away"
         since = contact if state == "away" else _whole(told.get("time"))
@@ -192,7 +195,7 @@ def _runs(told: Mapping[str, Any], now: int) -> str:
     if not told:
         return "unknown"
     time = _whole(told.get("time"))
-    return "up" if told.get("up") is True and time is not None and now - time <= SERVICE_LATE_MS else "stopped"
+    return "up" if told.get("up") is True and time is not None and abs(now - time) <= SERVICE_LATE_MS else "stopped"
 
 
 def _not_after(reading: Reading, now: int) -> Reading:

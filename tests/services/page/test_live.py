@@ -212,6 +212,22 @@ def test_a_service_that_has_said_nothing_for_too_long_does_not_run(live: Live) -
     assert live.state(NOW + SERVICE_LATE_MS + 1)["alarmService"]["state"] == "stopped"
 
 
+def test_what_a_service_said_ahead_of_a_clock_that_was_set_back_does_not_make_it_run(live: Live) -> None:
+    live.told("status/oslo/alarms", json.dumps({"up": True, "time": NOW}).encode(), NOW)
+    assert live.state(NOW - DAY)["alarmService"]["state"] == "stopped"
+    live.told("status/oslo/alarms", json.dumps({"up": True, "time": NOW - DAY}).encode(), NOW - DAY)
+    assert live.state(NOW - DAY)["alarmService"]["state"] == "up"
+
+
+def test_a_contact_ahead_of_a_clock_that_was_set_back_is_unknown_until_another_is_told(
+    says: Callable[..., Any],
+) -> None:
+    now = NOW - DAY
+    found = says(now, up=True, time=now, lastContact=NOW, waiting=1, withheld=0)
+    assert (found["state"], found["since"], found["kept"]) == ("away", None, True)
+    assert says(now, up=True, time=now, lastContact=now, waiting=0, withheld=0)["state"] == "up"
+
+
 @pytest.mark.parametrize("payload", [b"", b"x", b"[]", b'{"up": 1}', b'{"waiting": "5", "up": true, "time": "now"}'])
 def test_a_status_that_is_none_is_no_harm(live: Live, payload: bytes) -> None:
     live.told("status/oslo/uplink", payload, NOW)
