@@ -31,7 +31,7 @@ _REJECTED = (
 DELIVERY_SECONDS = 5.0
 
 _LAST = (
-    f"SELECT last(value) AS value FROM reading WHERE time > now() - {LAST_VALUES} "  # noqa: S608
+    f"SELECT last(value) AS value FROM reading WHERE time > now() - {LAST_VALUES} AND time <= now() "  # noqa: S608
     "GROUP BY sensor, quantity"
 )
 

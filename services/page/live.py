@@ -1,9 +1,13 @@
-"""What a farm's broker told: values, alarms, and how the services do; no I/O, times are epoch ms."""
+"""What a farm's broker told: values, alarms, and how the services do; no I/O, times are epoch ms.
+
+Nothing is later than the clock, as for the alarms: a reading ahead of it counts by its arrival, or it would hide all
+that come before its time. Where the clock is set back, what was ahead of it is taken for of now.
+"""
 
 import json
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from services._mqtt import status_topic
@@ -28,8 +32,8 @@ class Live:
         self._farm = farm
         self._lock = threading.Lock()
         self._retention_ms = farm.retention_days * 86_400_000
-        self._begun = now
-        self._broker = {"state": "away", "since": now}
+        self._now = self._begun = now
+        self._broker: dict[str, Any] = {"state": "away", "since": now}
         self._sensors: dict[str, Sensor] = {sensor.id: sensor for pen in farm.pens for sensor in pen.sensors}
         self._newest: dict[tuple[str, str], Reading | None] = {
             (sensor.id, quantity.name): None for sensor in self._sensors.values() for quantity in sensor.quantities
@@ -50,6 +54,7 @@ class Live:
     def connected(self, now: int) -> None:
         """The broker is there: what it retains comes now, and an alarm of before that does not is over."""
         with self._lock:
+            self._turn(now)
             self._broker = {"state": "up", "since": now}
             self._unconfirmed = set(self._alarms)
             self._settles = now + SETTLE_MS
@@ -57,12 +62,14 @@ class Live:
     def disconnected(self, now: int) -> None:
         """It is gone; what it told stays, with its age."""
         with self._lock:
+            self._turn(now)
             if self._broker["state"] == "up":
                 self._broker = {"state": "away", "since": now}
 
     def told(self, topic: str, payload: bytes, now: int, *, retained: bool = False) -> None:
         """A message; what is none of ours changes nothing, nor does a retained reading: nobody knows how old it is."""
         with self._lock:
+            self._turn(now)
             if topic.startswith(self._alerts):
                 self._alarm(topic, payload)
             elif topic in self._statuses:
@@ -81,6 +88,16 @@ class Live:
         """An alarm that is raised."""
         with self._lock:
             return self._alarms.get(topic)
+
+    def _turn(self, now: int) -> None:
+        """Follow the clock; where it is set back, leave nothing that is later than now."""
+        if now < self._now:
+            self._begun = min(self._begun, now)
+            self._broker = {**self._broker, "since": min(self._broker["since"], now)}
+            self._settles = self._settles and min(self._settles, now + SETTLE_MS)
+            self._heard = {sensor: min(heard, now) for sensor, heard in self._heard.items()}
+            self._newest = {key: newest and _not_after(newest, now) for key, newest in self._newest.items()}
+        self._now = now
 
     def _alarm(self, topic: str, payload: bytes) -> None:
         self._unconfirmed.discard(topic)
@@ -107,12 +124,15 @@ class Live:
             return
         self._heard[sensor] = max(heard, self._heard.get(sensor, 0))
         newest = self._newest[key]
-        if newest is None or reading.time > newest.time:
+        reading = _not_after(reading, heard)
+        # Two that are ahead may arrive in one millisecond: the later one is shown.
+        if newest is None or reading.time >= newest.time:
             self._newest[key] = reading
 
     def state(self, now: int) -> dict[str, Any]:
         """Everything, as JSON has it."""
         with self._lock:
+            self._turn(now)
             if self._settles is not None and now >= self._settles:
                 for topic in self._unconfirmed:
                     self._alarms.pop(topic, None)
@@ -166,6 +186,9 @@ class Live:
         """Whether headquarters is reached, and how many summaries wait or are withheld."""
         told = self._told.get("uplink", {})
         state, contact = _runs(told, now), _whole(told.get("lastContact"))
+        if contact is not None and contact - now > CONTACT_LATE_MS:
+            # The clock went back: it is unknown until another is told.
+            contact = None
         if state == "up" and (contact is None or now - contact > CONTACT_LATE_MS):
             state = "away"
         since = contact if state == "away" else _whole(told.get("time"))
@@ -184,7 +207,11 @@ def _runs(told: Mapping[str, Any], now: int) -> str:
     if not told:
         return "unknown"
     time = _whole(told.get("time"))
-    return "up" if told.get("up") is True and time is not None and now - time <= SERVICE_LATE_MS else "stopped"
+    return "up" if told.get("up") is True and time is not None and abs(now - time) <= SERVICE_LATE_MS else "stopped"
+
+
+def _not_after(reading: Reading, now: int) -> Reading:
+    return replace(reading, time=min(reading.time, now))
 
 
 def _whole(value: object) -> int | None:

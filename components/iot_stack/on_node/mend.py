@@ -131,20 +131,28 @@ def rebuild(damaged: sqlite3.Connection, whole: sqlite3.Connection) -> int:
     """Copy schema and rows, and make the readers' queues of the messages; the number of messages."""
     for name, statement in schema(damaged):
         whole.execute(statement)
-        if statement.startswith("CREATE TABLE") and name != "client_msgs":
+        if statement.startswith("CREATE TABLE"):
             for row in rows(damaged, name):
                 whole.execute(f"INSERT OR IGNORE INTO {name} VALUES ({', '.join('?' * len(row))})", row)  # noqa: S608
+    # A reading that was published retained says so, also while it waits (mosquitto, src/handle_publish.c). It waits
+    # where a queue has it, or where it is no longer the one that is retained; any other would pass for one of now.
+    whole.execute(
+        "CREATE TEMP TABLE waiting AS SELECT store_id, qos FROM base_msgs WHERE topic LIKE 'sensors/%' AND (retain = 0"
+        " OR qos > 0 AND store_id NOT IN (SELECT store_id FROM retains WHERE store_id IS NOT NULL)"
+        " OR store_id IN (SELECT store_id FROM client_msgs WHERE retain = 0))"
+    )
+    whole.execute("DELETE FROM client_msgs")
     known = {client for (client,) in whole.execute("SELECT client_id FROM clients")}
     for reader in known.intersection(READERS):
         whole.execute(
             "INSERT INTO client_msgs (client_id, cmsg_id, store_id, dup, direction, mid, qos, retain, state,"
             " subscription_identifier) SELECT ?, row_number() OVER (ORDER BY store_id), store_id, 0, ?,"
             " (row_number() OVER (ORDER BY store_id) - 1) % 65535 + 1, qos, 0, ?, 0"
-            " FROM base_msgs WHERE retain = 0 AND topic LIKE 'sensors/%'",
+            " FROM waiting",
             (reader, OUTGOING, QUEUED),
         )
     whole.execute("DELETE FROM retains WHERE store_id NOT IN (SELECT store_id FROM base_msgs)")
-    [(kept,)] = whole.execute("SELECT count(*) FROM base_msgs WHERE retain = 0")
+    [(kept,)] = whole.execute("SELECT count(*) FROM waiting")
     whole.commit()
     return int(kept)
 

@@ -161,6 +161,35 @@ def test_a_retained_message_that_is_lost_is_retained_by_nobody(queue: Path, tmp_
     whole.close()
 
 
+def test_a_reading_that_was_published_retained_waits_again_but_not_one_that_is_only_retained(
+    queue: Path, tmp_path: Path
+) -> None:
+    replaced, waits, delivered = 10_001, 10_002, 10_003
+    with sqlite3.connect(queue) as made:
+        for number, topic in (
+            (replaced, "sensors/a/oxygen"),
+            (waits, "sensors/a/oxygen"),
+            (delivered, "sensors/b/oxygen"),
+        ):
+            made.execute(f"INSERT INTO base_msgs VALUES ({', '.join('?' * 12)})", message(number, topic, 1))
+        made.execute("INSERT INTO retains VALUES ('sensors/a/oxygen', ?), ('sensors/b/oxygen', ?)", (waits, delivered))
+        # The first one's place in the queue is lost; the last one is on its way to somebody who has just subscribed.
+        made.execute("INSERT INTO client_msgs VALUES ('telegraf', 2, ?, 0, 1, 2, 1, 0, 11, 0)", (waits,))
+        made.execute("INSERT INTO client_msgs VALUES ('telegraf', 3, ?, 0, 1, 3, 1, 1, 3, 0)", (delivered,))
+    made.close()
+    whole = sqlite3.connect(tmp_path / "made")
+    damaged = mend.opened(queue)
+    assert mend.rebuild(damaged, whole) == MESSAGES + 2
+    again = whole.execute(
+        "SELECT client_id, store_id, retain, state FROM client_msgs WHERE store_id > 10000"
+    ).fetchall()
+    assert again == [("telegraf", replaced, 0, mend.QUEUED), ("telegraf", waits, 0, mend.QUEUED)]
+    assert whole.execute("SELECT count(*) FROM client_msgs").fetchall() == [(MESSAGES + 2,)]
+    assert whole.execute("SELECT count(*) FROM retains").fetchall() == [(3,)]
+    damaged.close()
+    whole.close()
+
+
 class Database(http.server.BaseHTTPRequestHandler):
     """Answers each write with the next of `codes`."""
 

@@ -93,3 +93,16 @@ def test_a_retained_reading_is_of_no_sensor_that_speaks(page: FarmPage) -> None:
 
 def test_a_retained_alarm_is_shown(page: FarmPage) -> None:
     assert [raised["topic"] for raised in shown(page, LOW, alarm(), retain=True)["alarms"]] == [LOW]
+
+
+def test_of_the_database_nothing_ahead_of_the_clock_is_asked(page: FarmPage, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def query(question: str) -> list[Any]:
+        asked.append(question)
+        return []
+
+    monkeypatch.setattr(page._database, "query", query)
+    page.step()
+    [question] = asked
+    assert "AND time <= now() " in question

@@ -94,6 +94,38 @@ def test_a_sensor_is_silent_when_it_has_said_nothing_for_long_enough(live: Live)
     assert only_sensor(live, NOW + 60_001)["silent"]
 
 
+def test_a_reading_ahead_of_the_clock_counts_by_its_arrival_and_hides_none(live: Live) -> None:
+    live.told("sensors/o2/oxygen", reading(8, NOW + 299_000), NOW)
+    assert only_sensor(live)["quantities"][0]["time"] == NOW
+    live.told("sensors/o2/oxygen", reading(7, NOW + 299_001), NOW)
+    assert only_sensor(live)["quantities"][0]["value"] == 7.0
+    live.told("sensors/o2/oxygen", reading(6, NOW + 1000), NOW + 1000)
+    shown = only_sensor(live, NOW + 1000)
+    assert (shown["heard"], shown["quantities"][0]["value"]) == (NOW + 1000, 6.0)
+
+
+def test_after_the_clock_was_set_back_a_sensor_is_shown_and_found_silent_as_before(live: Live) -> None:
+    live.told("sensors/o2/oxygen", reading(8, NOW), NOW)
+    now = NOW - DAY
+    shown = only_sensor(live, now)
+    assert (shown["heard"], shown["quantities"][0]["time"], shown["silent"]) == (now, now, False)
+    assert only_sensor(live, now + 60_001)["silent"]
+    live.told("sensors/o2/oxygen", reading(7, now + 70_000), now + 70_000)
+    shown = only_sensor(live, now + 70_000)
+    assert (shown["heard"], shown["quantities"][0]["value"], shown["silent"]) == (now + 70_000, 7.0, False)
+
+
+def test_a_message_may_be_the_first_to_tell_that_the_clock_was_set_back(live: Live) -> None:
+    live.told("sensors/o2/oxygen", reading(8, NOW), NOW)
+    live.told("sensors/o2/oxygen", b'{"value": 7}', NOW - DAY)
+    assert only_sensor(live, NOW - DAY)["quantities"][0]["value"] == 7.0
+
+
+def test_a_sensor_that_was_never_heard_is_silent_also_after_the_clock_was_set_back(live: Live) -> None:
+    assert not only_sensor(live, NOW - DAY)["silent"]
+    assert only_sensor(live, NOW - DAY + 60_001)["silent"]
+
+
 def test_an_alarm_is_shown_until_it_is_cleared(live: Live) -> None:
     live.told(LOW, alarm(), NOW)
     [shown] = live.state(NOW)["alarms"]
@@ -126,6 +158,15 @@ def test_an_alarm_that_was_cleared_while_the_broker_was_away_goes_once_the_rest_
     live.told(LOW, alarm(), NOW + 21)
     assert len(live.state(NOW + 20 + SETTLE_MS - 1)["alarms"]) == 2
     assert [shown["topic"] for shown in live.state(NOW + 20 + SETTLE_MS)["alarms"]] == [LOW]
+
+
+def test_what_the_broker_retains_is_waited_for_no_longer_where_the_clock_is_set_back(live: Live) -> None:
+    live.told(LOW, alarm(), NOW)
+    live.connected(NOW + 20)
+    now = NOW - DAY
+    assert live.state(now)["broker"] == {"state": "up", "since": now}
+    assert live.state(now + SETTLE_MS - 1)["alarms"]
+    assert live.state(now + SETTLE_MS)["alarms"] == []
 
 
 @pytest.fixture
@@ -182,6 +223,22 @@ def test_what_has_waited_for_the_webhook_for_too_long_is_told_until_it_is_accept
     assert live.state(NOW + WEBHOOK_LATE_MS + 1)["webhook"] == late
     says(outbox=0, outboxSince=None, outboxDropped=0)
     assert live.state(NOW + WEBHOOK_LATE_MS + 1)["webhook"] is None
+
+
+def test_what_a_service_said_ahead_of_a_clock_that_was_set_back_does_not_make_it_run(live: Live) -> None:
+    live.told("status/oslo/alarms", json.dumps({"up": True, "time": NOW}).encode(), NOW)
+    assert live.state(NOW - DAY)["alarmService"]["state"] == "stopped"
+    live.told("status/oslo/alarms", json.dumps({"up": True, "time": NOW - DAY}).encode(), NOW - DAY)
+    assert live.state(NOW - DAY)["alarmService"]["state"] == "up"
+
+
+def test_a_contact_ahead_of_a_clock_that_was_set_back_is_unknown_until_another_is_told(
+    says: Callable[..., Any],
+) -> None:
+    now = NOW - DAY
+    found = says(now, up=True, time=now, lastContact=NOW, waiting=1, withheld=0)
+    assert (found["state"], found["since"], found["kept"]) == ("away", None, True)
+    assert says(now, up=True, time=now, lastContact=now, waiting=0, withheld=0)["state"] == "up"
 
 
 @pytest.mark.parametrize("payload", [b"", b"x", b"[]", b'{"up": 1}', b'{"waiting": "5", "up": true, "time": "now"}'])
