@@ -128,5 +128,10 @@ class Runner:
             must_run=True,
             wait=True,
             wait_timeout=_WAIT_SECONDS,
-            opts=guest.options(self.parent, depends_on=[configuration, *depends_on]),
+            opts=guest.options(
+                self.parent,
+                depends_on=[configuration, *depends_on],
+                # The provider says it updates these, and does nothing (resourceDockerContainerUpdate).
+                replace_on_changes=["healthcheck", "tmpfs"],
+            ),
         )

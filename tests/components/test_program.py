@@ -321,6 +321,13 @@ def test_what_the_provider_would_silently_ignore_replaces_the_domain(stack: str)
     assert domain.delete_before_replace
 
 
+@pytest.mark.parametrize("stack", ["hq", "oslo"])
+def test_what_the_provider_would_silently_ignore_replaces_a_container(stack: str) -> None:
+    containers = [each for each in committed(stack).registered if each.type == "docker:index/container:Container"]
+    assert containers
+    assert {each.replace_on_changes for each in containers} == {("healthcheck", "tmpfs")}
+
+
 # The VM
 
 
