@@ -17,6 +17,9 @@ HEALTH_PORT = 8080
 TUNNEL_HEALTH_PORT = 8081
 
 #: Users that exist in no image; official images and others then behave the same.
+#: The broker's.
+MEMORY_MIB = 288
+
 MOSQUITTO_USER = 1883
 TELEGRAF_USER = 8125
 
@@ -28,7 +31,7 @@ def mosquitto(images: Images, ports: Sequence[Port]) -> Service:
         image=images.pulled("mosquitto"),
         user=MOSQUITTO_USER,
         command=["/usr/sbin/mosquitto", "-c", "/mosquitto/config/mosquitto.conf"],
-        memory_mib=288,
+        memory_mib=MEMORY_MIB,
         cpu_shares=2048,
         health_check=HealthCheck(
             command=["mosquitto_sub", "-t", "$SYS/broker/uptime", "-C", "1", "-W", "10"], start_period="10s"

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from components._services import Port
-from components.iot_stack.containers import MQTT_PORT, MQTT_TLS_PORT
+from components.iot_stack.containers import MEMORY_MIB, MQTT_PORT, MQTT_TLS_PORT, RESERVED_BYTES
 from components.iot_stack.telegraf import UNDELIVERED
 from components.iot_stack.users import BrokerUser
 from config.derive import CertifiedKey, MqttUser
@@ -15,6 +15,9 @@ MAX_INFLIGHT = UNDELIVERED
 #: The biggest packet that is let in, bytes: an alarm with the readings before it; a reading has a tenth.
 MAX_PACKET = 8192
 
+#: What the broker takes of its memory without a queue, and for each message of it beside the payload.
+OWN_MIB, MESSAGE_BYTES = 48, 480
+
 #: Who logs in, or fails to, is logged: three lines a session. 1,000 sessions are 0.4 MB of the 30 that Docker keeps.
 _CONF = """\
 allow_anonymous false
@@ -22,6 +25,7 @@ password_file /mosquitto/config/passwords
 acl_file /mosquitto/config/acl
 max_inflight_messages {inflight}
 max_queued_messages {queued}
+max_queued_bytes {queued_bytes}
 max_packet_size {packet}
 set_tcp_nodelay true
 sys_interval 5
@@ -68,7 +72,9 @@ def mosquitto_files(
         queued_messages: how many it keeps for a reader that is away.
     """
     [health] = [user.user for user in users if user.user.name == "health"]
-    conf = _CONF.format(inflight=MAX_INFLIGHT, queued=queued_messages, packet=MAX_PACKET)
+    conf = _CONF.format(
+        inflight=MAX_INFLIGHT, queued=queued_messages, queued_bytes=queued_bytes(queued_messages), packet=MAX_PACKET
+    )
     conf += _LISTENER.format(port=MQTT_PORT)
     for port in ports:
         if port.external != MQTT_PORT:
@@ -82,6 +88,16 @@ def mosquitto_files(
         "server.key": server.private,
         "mosquitto_sub": _client_options(health),
     }
+
+
+def queued_bytes(queued_messages: int) -> int:
+    """What the payloads of a queue may take together: the broker's memory holds them, and its part of the disk.
+
+    What is beyond is dropped and counted, as beyond `max_queued_messages`, and raises the alarm `queue`. Without this
+    limit messages of the biggest size would take three times the memory, and the broker would be killed for it.
+    """
+    memory = ((MEMORY_MIB - OWN_MIB) << 20) - queued_messages * MESSAGE_BYTES
+    return min(memory, queued_messages * RESERVED_BYTES // 2)
 
 
 def acl(users: Sequence[BrokerUser]) -> str:
