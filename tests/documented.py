@@ -61,8 +61,8 @@ RUN_BY: Mapping[str, str] = {
     "bin/edge drift <site>": "tests/e2e/test_fleet.py::"
     "test_drift_names_what_was_changed_by_hand_and_nothing_once_it_is_put_right",
     "bin/edge order --base <commit>": "tests/edge/test_order.py::test_the_command_reads_the_difference_from_git",
-    "bin/edge rollout --base <commit>": "tests/edge/test_fleet.py::"
-    "test_a_rollout_goes_ring_by_ring_and_looks_after_each",
+    "bin/edge rollout --base <commit>": "tests/e2e/test_fleet.py::"
+    "test_a_rollout_deploys_what_a_commit_touches_in_its_order_each_with_its_own_passphrase",
     "bin/edge unlock <site>": "tests/e2e/test_backends.py::"
     "test_edge_unlock_clears_the_lock_that_a_killed_update_has_left",
     "bin/edge mesh <site>": _TUNNEL + "edge_mesh_shows_both_ends",
