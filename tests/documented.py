@@ -18,7 +18,7 @@ _SITE = "tests/e2e/test_docs.py::test_a_site_of_ones_own_is_deployed_beside_oslo
 _EDGE = "tests/e2e/test_edge.py::test_"
 _DEVICE = "tests/e2e/test_device.py::test_a_sensor_is_added_by_the_command_and_its_successor_takes_its_place"
 _HUB = "tests/edge/test_new_site.py::test_headquarters_is_made_and_is_loaded_as_soon_as_it_is_filled_in"
-_HANDOVER = "tests/edge/test_ownership.py::test_a_handover_encrypts_anew_before_the_next_seed_is_made"
+_HANDOVER = "tests/e2e/test_ownership.py::test_a_site_that_was_handed_over_is_its_new_teams_alone"
 _RESEED = _EDGE + "another_seed_takes_three_steps_and_keeps_the_data"
 _DAYS = "tests/e2e/test_days_after.py::test_"
 _TUNNEL = "tests/e2e/test_tunnel.py::test_"
@@ -49,9 +49,10 @@ RUN_BY: Mapping[str, str] = {
     ".venv/bin/pytest tests/config": _COPY,
     ".venv/bin/ruff format .": _COPY,
     "ssh-keyscan <hypervisor> >> config/known_hosts": _SITE,
-    "bin/edge new-site <site> --owner <team>": _SITE,
+    "bin/edge new-site <site> --owner <team>": "tests/e2e/test_ownership.py::"
+    "test_a_new_sites_stack_file_tells_an_editor_its_schema_whatever_the_engine_sets_in_it",
     "bin/edge new-site hq --hub --endpoint <host>:<port> --mesh <network> --owner <team>": _HUB,
-    "bin/edge env <site>": _SITE,
+    "bin/edge env <site>": _HANDOVER,
     "bin/edge handover <site> --owner <team> --passphrase-file <file>": _HANDOVER,
     "pulumi preview --stack <site>": _SITE,
     "bin/edge doctor <site>": _EDGE + "doctor_finds_a_hypervisor_that_carries_its_node",
@@ -60,8 +61,8 @@ RUN_BY: Mapping[str, str] = {
     "bin/edge drift <site>": "tests/e2e/test_fleet.py::"
     "test_drift_names_what_was_changed_by_hand_and_nothing_once_it_is_put_right",
     "bin/edge order --base <commit>": "tests/edge/test_order.py::test_the_command_reads_the_difference_from_git",
-    "bin/edge rollout --base <commit>": "tests/edge/test_fleet.py::"
-    "test_a_rollout_goes_ring_by_ring_and_looks_after_each",
+    "bin/edge rollout --base <commit>": "tests/e2e/test_fleet.py::"
+    "test_a_rollout_deploys_what_a_commit_touches_in_its_order_each_with_its_own_passphrase",
     "bin/edge unlock <site>": "tests/e2e/test_backends.py::"
     "test_edge_unlock_clears_the_lock_that_a_killed_update_has_left",
     "bin/edge mesh <site>": _TUNNEL + "edge_mesh_shows_both_ends",

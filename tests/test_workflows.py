@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -135,6 +136,26 @@ def test_a_deployment_has_a_job_for_each_step_and_each_waits_for_the_one_before(
         assert jobs[name]["needs"] == (["order", numbered[index - 1]] if index else "order")
 
 
+#: Where it is on this machine, for a step that does not end.
+TIMEOUT = shutil.which("timeout") or "timeout"
+
+
+def ran(step: dict[str, Any], folder: Path, programs: dict[str, str], **environment: str) -> int:
+    """How a step's script ends in a folder, by the shell that GitHub takes, beside programs that are these scripts."""
+    for name, script in programs.items():
+        program = folder / name
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+    return subprocess.run(
+        [TIMEOUT, "20", "bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
+        cwd=folder,
+        env={"PATH": f"{folder}:{os.environ['PATH']}", **environment},
+        capture_output=True,
+        check=False,
+    ).returncode
+
+
 MARKER = "<!-- fjord-edge plan -->"
 PLAN = f'{MARKER}\n| Site | Verdict |\n"quoted" $(not run) `nor this`\n'
 
@@ -146,25 +167,15 @@ def commented(tmp_path: Path) -> Any:
     def run(comments: list[dict[str, Any]], plan: str = PLAN) -> tuple[int, list[str], Any]:
         (tmp_path / "comments.json").write_text(json.dumps(comments))
         (tmp_path / "plan.md").write_text(plan)
-        gh = tmp_path / "gh"
-        gh.write_text(
-            "#!/bin/sh\necho \"$*\" | tr '\\n' ' ' >> asked; echo >> asked\n"
-            'case "$*" in *--jq*) for last; do :; done; jq --raw-output "$last" comments.json;; esac\n'
+        gh = (
+            "echo \"$*\" | tr '\\n' ' ' >> asked; echo >> asked\n"
+            'case "$*" in *--jq*) for last; do :; done; jq --raw-output "$last" comments.json;; esac'
         )
-        gh.chmod(0o755)
         step = list(steps(WORKFLOWS["comment.yml"]["jobs"]["comment"]))[-1]
-        environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "COMMENTS": "r/issues/7/comments", "COMMENT": "r/c"}
-        done = subprocess.run(
-            ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        status = ran(step, tmp_path, {"gh": gh}, COMMENTS="r/issues/7/comments", COMMENT="r/c")
         asked = (tmp_path / "asked").read_text().splitlines() if (tmp_path / "asked").exists() else []
         body = tmp_path / "body.json"
-        return done.returncode, asked, json.loads(body.read_text()) if body.exists() else None
+        return status, asked, json.loads(body.read_text()) if body.exists() else None
 
     return run
 
@@ -200,25 +211,12 @@ def previewed(tmp_path: Path) -> Any:
     """Runs the preview's step beside an `edge` that says this and a `pulumi`; its status, and the files it leaves."""
 
     def run(said: str, status: int = 0) -> tuple[int, dict[str, str]]:
-        for name, script in (
-            ("bin/edge", f"printf '%s' '{said}'; exit {status}"),
-            ("pulumi", "echo previewed"),
-        ):
-            program = tmp_path / name
-            program.parent.mkdir(exist_ok=True)
-            program.write_text(f"#!/bin/sh\n{script}\n")
-            program.chmod(0o755)
+        programs = {"bin/edge": f"printf '%s' '{said}'; exit {status}", "pulumi": "echo previewed"}
         [step] = [
             step for step in steps(WORKFLOWS["pull-request.yml"]["jobs"]["preview"]) if "edge preview" in str(step)
         ]
-        done = subprocess.run(
-            ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
-            cwd=tmp_path,
-            env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "SITE": "oslo"},
-            capture_output=True,
-            check=False,
-        )
-        return done.returncode, {path.name: path.read_text() for path in tmp_path.iterdir() if path.suffix}
+        ended = ran(step, tmp_path, programs, SITE="oslo")
+        return ended, {path.name: path.read_text() for path in tmp_path.iterdir() if path.suffix}
 
     return run
 
@@ -235,3 +233,44 @@ def test_a_preview_that_fails_at_a_site_that_answers_fails_its_job_and_leaves_th
     status, files = previewed("", status=1)
     assert status == 1
     assert "oslo.json" not in files
+
+
+DEPLOYMENT = WORKFLOWS["deploy-sites.yml"]["jobs"]["deploy"]
+
+
+def test_a_site_is_deployed_then_waited_for_then_scanned_and_what_fails_ends_it() -> None:
+    commands = [step["run"] for step in steps(DEPLOYMENT) if "run" in step]
+    order = [re.search(r"pulumi up|edge status|edge scan|bootstrap", command) for command in commands]
+    assert [found and found.group() for found in order] == ["bootstrap", "pulumi up", "edge status", "edge scan"]
+    assert not any({"if", "continue-on-error"} & step.keys() for step in steps(DEPLOYMENT))
+
+
+@pytest.fixture
+def waited(tmp_path: Path) -> Any:
+    """Runs the step that waits beside an `edge` to which the site is well at the look of this number, at 0 never.
+
+    A second of its limit passes, and no time between two looks; its status, and what was typed, a line each.
+    """
+
+    def run(well_at: int) -> tuple[int, list[str]]:
+        programs = {
+            "bin/edge": f'echo "edge $*" >> typed; [ $(grep -c ^edge typed) -eq {well_at} ]',
+            "sleep": f'echo "sleep $*" >> typed; exec {shutil.which("sleep")} 0.01',
+            "timeout": f'echo "timeout $1" >> typed; shift; exec {TIMEOUT} 1 "$@"',
+        }
+        [step] = [step for step in steps(DEPLOYMENT) if "wait" in step.get("name", "")]
+        status = ran(step, tmp_path, programs, SITE="oslo")
+        return status, (tmp_path / "typed").read_text().splitlines()
+
+    return run
+
+
+def test_a_site_that_settles_is_looked_at_until_it_is_well(waited: Any) -> None:
+    look, pause = "edge status oslo", "sleep 10"
+    assert waited(well_at=3) == (0, ["timeout 300", look, pause, look, pause, look])
+
+
+def test_a_site_that_does_not_become_well_fails_its_deployment(waited: Any) -> None:
+    status, typed = waited(well_at=0)
+    assert status == 124
+    assert typed.count("edge status oslo") > 1
