@@ -9,7 +9,7 @@ from lab.paths import CHECKOUT
 DOCUMENTS = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
 
 #: What a command begins with; a single word names a program and is no command.
-PROGRAMS = {"bin/edge", "make", "openssl", "pulumi", "ssh", "ssh-keyscan"}
+PROGRAMS = {"bin/edge", "eval", "make", "openssl", "pulumi", "ssh", "ssh-keyscan"}
 
 _CI = ".ci/run"
 _COPY = "tests/e2e/test_docs.py::test_a_command_does_its_work_in_a_checkout_without_a_lab"
@@ -19,6 +19,7 @@ _EDGE = "tests/e2e/test_edge.py::test_"
 _DEVICE = "tests/e2e/test_device.py::test_a_sensor_is_added_by_the_command_and_its_successor_takes_its_place"
 _HUB = "tests/edge/test_new_site.py::test_headquarters_is_made_and_is_loaded_as_soon_as_it_is_filled_in"
 _HANDOVER = "tests/edge/test_ownership.py::test_a_handover_encrypts_anew_before_the_next_seed_is_made"
+_SHELL = "tests/edge/test_ownership.py::test_the_shell_of_one_site_does_not_stay_anothers"
 _RESEED = _EDGE + "another_seed_takes_three_steps_and_keeps_the_data"
 _DAYS = "tests/e2e/test_days_after.py::test_"
 _TUNNEL = "tests/e2e/test_tunnel.py::test_"
@@ -52,6 +53,7 @@ RUN_BY: Mapping[str, str] = {
     "bin/edge new-site <site> --owner <team>": _SITE,
     "bin/edge new-site hq --hub --endpoint <host>:<port> --mesh <network> --owner <team>": _HUB,
     "bin/edge env <site>": _SITE,
+    'eval "$(bin/edge env <site>)"': _SHELL,
     "bin/edge handover <site> --owner <team> --passphrase-file <file>": _HANDOVER,
     "pulumi preview --stack <site>": _SITE,
     "bin/edge doctor <site>": _EDGE + "doctor_finds_a_hypervisor_that_carries_its_node",

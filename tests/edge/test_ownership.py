@@ -37,6 +37,18 @@ def test_a_shell_gets_the_backend_as_it_is_written(checkout: Path, capsys: pytes
     assert done.stdout == BACKEND
 
 
+def test_the_shell_of_one_site_does_not_stay_anothers(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = ""
+    for backend in (BACKEND, None):
+        owned_by_others(checkout, **({"backend": backend} if backend else {}))
+        assert main(["env", "oslo"]) == 0
+        lines += capsys.readouterr().out
+    done = subprocess.run(
+        ["sh", "-euc", f'{lines}printf %s "${{PULUMI_BACKEND_URL-none}}"'], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "none"
+
+
 @pytest.mark.usefixtures("checkout")
 def test_a_shell_is_told_where_a_passphrase_goes_and_given_none(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -44,8 +56,8 @@ def test_a_shell_is_told_where_a_passphrase_goes_and_given_none(
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", PASSPHRASE)
     assert main(["env", "oslo"]) == 0
     out, err = capsys.readouterr()
-    assert out == ""
-    assert "names no backend" in err
+    assert out == "unset PULUMI_BACKEND_URL\n"
+    assert "names no backend: it is the one of pulumi login" in err
     assert "PULUMI_CONFIG_PASSPHRASE_FILE" in err
     assert PASSPHRASE not in err
 
