@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import subprocess
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -205,11 +206,11 @@ def test_an_owner_must_be_named(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.fixture
 def empty(checkout: Path) -> Path:
-    """A checkout from which the examples are taken away, and by git the registry's folder with its last file."""
-    registry = checkout / "config/mesh"
-    for path in (*checkout.glob("Pulumi.*.yaml"), *registry.glob("*.yaml")):
-        path.unlink()
-    registry.rmdir()
+    """A checkout from which the examples are taken away as the tutorial says, and by git the registry's folder too."""
+    lines = "git init --quiet && git add --all && git rm --quiet --force Pulumi.*.yaml config/mesh/*.yaml && rm -r .git"
+    subprocess.run(["sh", "-c", lines], cwd=checkout, check=True)
+    # In a whole checkout there is more in it.
+    (checkout / "config").mkdir()
     return checkout
 
 
