@@ -116,7 +116,7 @@ NOT_RUN: Mapping[str, str] = {
 }
 
 
-_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+_BLOCK = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 
 
 def commands(document: Path) -> set[str]:

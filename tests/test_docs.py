@@ -41,6 +41,26 @@ def test_what_ci_runs_are_make_targets_that_follow_from_its_two() -> None:
     assert {f"make {name}" for name in run} >= {command for command, place in RUN_BY.items() if place == ".ci/run"}
 
 
+def test_the_tutorials_way_to_a_site_names_what_comes_before_its_first_preview_in_order() -> None:
+    text = (CHECKOUT / "docs" / "tutorial.md").read_text()
+    way = text.partition("## 4. A site")[2].partition("## 6.")[0]
+    order = [
+        "bin/edge new-site",
+        "`PATH`",
+        "config/known_hosts",
+        "make node-image",
+        "bin/edge pin",
+        "policy/places.json",
+        "bin/edge doctor",
+        "pulumi preview",
+        "backupKey",
+        "Merge",
+        "pulumi up --stack hq",
+        "pulumi up --stack <site>",
+    ]
+    assert sorted(order, key=way.index) == order
+
+
 # Another forge
 
 FORGE: dict[str, Any] = yaml.safe_load("".join(blocks(CHECKOUT / "docs" / "ci.md", "yaml")))

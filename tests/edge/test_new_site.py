@@ -252,6 +252,7 @@ def test_headquarters_is_told_where_its_name_goes_and_what_to_fill_in(
     told = capsys.readouterr().out.splitlines()
     opened = len(list(to_fill_in(template("hub"), file="", root="")))
     assert len([line for line in told if "fill this in: " in line]) == opened
+    assert "Digests and the node image's checksum are written by edge pin hq, once all else is filled in." in told
     assert f"Add {place} to `headquarters` in policy/places.json" in told[-2]
     assert told[-1] == "Next: pulumi preview --stack hq"
     assert load_registry(empty / "config/mesh").entries["hq"].endpoint == endpoint
