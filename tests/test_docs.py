@@ -41,6 +41,15 @@ def test_what_ci_runs_are_make_targets_that_follow_from_its_two() -> None:
     assert {f"make {name}" for name in run} >= {command for command, place in RUN_BY.items() if place == ".ci/run"}
 
 
+def test_the_policies_document_names_the_places_that_every_node_speaks_to_without_a_list() -> None:
+    sources = (CHECKOUT / "node_image/rootfs/etc/apt/sources.list.debian").read_text()
+    beside_lists = set(re.findall(r"https?://([^/\s]+)", sources))
+    text = (CHECKOUT / "docs" / "policy.md").read_text()
+    assert beside_lists
+    assert {host for host in beside_lists if f"`{host}`" in text} == beside_lists
+    assert "`backend`" in text.partition("## What a policy cannot see")[2]
+
+
 def test_the_tutorials_way_to_a_site_names_what_comes_before_its_first_preview_in_order() -> None:
     text = (CHECKOUT / "docs" / "tutorial.md").read_text()
     way = text.partition("## 4. A site")[2].partition("## 6.")[0]
