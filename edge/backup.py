@@ -19,7 +19,8 @@ def run(arguments: argparse.Namespace) -> int:
     site.needs_backup()
     done = site.on_node(f"sudo {PROGRAM} {'list' if arguments.list else 'run'}", limit_seconds=None)
     if done.returncode != 0:
-        raise EdgeError(done.stderr.strip())
+        said = done.stderr.strip() or "the node did not answer"
+        raise EdgeError(f"{said}; look at the node (edge status {site.name}), and at where `backup` in its file says")
     told = json.loads(done.stdout)
     if arguments.json:
         print(json.dumps(told, indent=2))

@@ -202,7 +202,7 @@ def _resources(site: Site) -> list[dict[str, Any]]:
     """The state's resources; secrets in it stay encrypted."""
     done = command.run(["pulumi", "stack", "export", "--stack", site.name])
     if done.returncode != 0:
-        raise EdgeError(f"pulumi stack export of {site.name}: {done.stderr.strip()}")
+        raise command.refused("stack export", site.name, done)
     resources: list[dict[str, Any]] = json.loads(done.stdout)["deployment"].get("resources", [])
     return resources
 

@@ -24,7 +24,9 @@ def run(arguments: argparse.Namespace) -> int:
     if entry.backend:
         print(f"export PULUMI_BACKEND_URL={shlex.quote(entry.backend)}")
     else:
-        print(f"edge: {shown(site)} names no backend: the shell's, or the one of pulumi login", file=sys.stderr)
+        # Else the shell of another site would stay that site's.
+        print("unset PULUMI_BACKEND_URL")
+        print(f"edge: {shown(site)} names no backend: it is the one of pulumi login", file=sys.stderr)
     print(f"edge: {_secrets(site, provider)}", file=sys.stderr)
     return 0
 

@@ -9,13 +9,17 @@ from pathlib import Path
 import yaml
 
 from config import codeowners
+from config.base import ConfigError
 from config.loader import REGISTRY
 from config.registry import load_registry, shown
 from edge import reseed
 from edge import site as command
 from edge.key import without
 from edge.new_site import add_ownership, checked_entry, with_ownership
-from edge.site import EdgeError, Site
+from edge.site import PASSPHRASE_FILE, EdgeError, Site
+
+#: A passphrase itself, which the engine takes before that of a file.
+PASSPHRASE = "PULUMI_CONFIG_PASSPHRASE"  # noqa: S105
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,15 +37,24 @@ def run(arguments: argparse.Namespace) -> int:
     passphrase = _passphrase(arguments)
     reseed.needs(site, present=[reseed.SEED], absent=[reseed.NEXT, reseed.FORMER])
     registry_file = REGISTRY / f"{site.name}.yaml"
-    former = load_registry(REGISTRY).entries[site.name]
+    former = load_registry(REGISTRY).entries.get(site.name)
+    if former is None:
+        raise EdgeError(
+            f"config/mesh has no {site.name}.yaml; bring it back, or write it: edge key {site.name} --write"
+        )
     entry = checked_entry(site.name, _owned(registry_file.read_text(), arguments))
-    moves = entry.backend is not None and entry.backend != former.backend
+    # Begun once already, the state is at its new place, and no copy of it is to be removed.
+    moves = entry.backend not in {None, former.backend, os.environ.get("PULUMI_BACKEND_URL")}
     copied_from = _copy_state(site, entry.backend) if moves and entry.backend else ""
-    _pulumi("stack", "change-secrets-provider", arguments.secrets_provider, "--stack", site.name, stdin=passphrase)
+    words = ("stack", "change-secrets-provider", arguments.secrets_provider, "--stack", site.name)
+    _pulumi(site.name, *words, stdin=passphrase)
     if passphrase:
-        os.environ.pop("PULUMI_CONFIG_PASSPHRASE", None)
-        os.environ["PULUMI_CONFIG_PASSPHRASE_FILE"] = str(arguments.passphrase_file.resolve())
-    reseed.begin(Site.of(argparse.Namespace(site=arguments.site, config_file=None)))
+        os.environ.pop(PASSPHRASE, None)
+        os.environ[PASSPHRASE_FILE] = str(arguments.passphrase_file.resolve())
+    try:
+        reseed.begin(Site.of(argparse.Namespace(site=arguments.site, config_file=None)))
+    except (ConfigError, EdgeError) as error:
+        raise EdgeError(f"{error}\n{_half_done(site.name, copied_from)}") from None
     registry_file.write_text(_owned(registry_file.read_text(), arguments))
     codeowners.write()
     print(_said(site.name, entry.owner, copied_from))
@@ -67,12 +80,12 @@ def _owned(text: str, arguments: argparse.Namespace) -> str:
 
 def _copy_state(site: Site, backend: str) -> str:
     """To the new backend, secrets as they are encrypted there; returns the former one, where the copy stays."""
-    former: str = json.loads(_pulumi("whoami", "--output", "json"))["url"]
-    state = _pulumi("stack", "export", "--stack", site.name)
+    former: str = json.loads(_pulumi(site.name, "whoami", "--output", "json"))["url"]
+    state = _pulumi(site.name, "stack", "export", "--stack", site.name)
     os.environ["PULUMI_BACKEND_URL"] = backend
     provider = yaml.safe_load(site.config_file.read_text()).get("secretsprovider", "passphrase")
-    _pulumi("stack", "select", "--create", site.name, "--secrets-provider", provider)
-    _pulumi("stack", "import", "--stack", site.name, stdin=state)
+    _pulumi(site.name, "stack", "select", "--create", site.name, "--secrets-provider", provider)
+    _pulumi(site.name, "stack", "import", "--stack", site.name, stdin=state)
     return former
 
 
@@ -92,8 +105,21 @@ def _said(site: str, owner: str, copied_from: str) -> str:
     return "\n".join(lines)
 
 
-def _pulumi(*words: str, stdin: str = "") -> str:
+def _half_done(site: str, copied_from: str) -> str:
+    """How to go on where the secrets are encrypted anew, and the next seed could not be made."""
+    names = ("PULUMI_BACKEND_URL", PASSPHRASE_FILE)
+    shell = [f"export {name}={shlex.quote(os.environ[name])}" for name in names if os.environ.get(name)]
+    shell += [] if os.environ.get(PASSPHRASE) else [f"unset {PASSPHRASE}"]
+    copy = f" The former state's copy is still at {copied_from}." if copied_from else ""
+    return (
+        f"Pulumi.{site}.yaml is encrypted by the new team's provider already; the registry still names the former "
+        f"owner, and there is no next seed.{copy} Mend what failed, and hand over again with the same words, in the "
+        "new team's shell: " + "; ".join(shell)
+    )
+
+
+def _pulumi(site: str, *words: str, stdin: str = "") -> str:
     done = command.run(["pulumi", *words, "--non-interactive"], stdin=stdin)
     if done.returncode != 0:
-        raise EdgeError(f"pulumi {' '.join(words[:2])}: {done.stderr.strip()}")
+        raise command.refused(" ".join(words[:2]).partition(" -")[0], site, done)
     return done.stdout

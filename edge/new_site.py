@@ -187,6 +187,7 @@ def _said(site: str, entry: Entry, stack_file: Path) -> str:
             f"in {shown(site)}, and who approves its changes in .github/CODEOWNERS.",
             f"Fill in below {PROJECT}:site of {stack_file.name}:",
             *(f"  {line}" for line in table(rows).splitlines()),
+            f"Digests and the node image's checksum are written by edge pin {site}, once all else is filled in.",
             "Keep a copy of the seed where your team keeps keys: all other keys come from it.",
             *_places(entry),
             f"Next: {prepared}pulumi preview --stack {site}",

@@ -1,4 +1,7 @@
-"""Pin the images: ask their registries for the digests of our releases, and write them into the stack file."""
+"""Pin the images: ask their registries for the digests of our releases, and write them into the stack file.
+
+Nothing is written while anything else in it says CHANGE-ME, or is wrong.
+"""
 
 import argparse
 import re

@@ -1,7 +1,11 @@
-"""Say as JSON what the engine would do to a site, for `edge plan --previews`; a site that is cut off is no failure."""
+"""Say as JSON what the engine would do to a site, for `edge plan --previews`; a site that is cut off is no failure.
+
+Whoever refuses was reached: a backend that lets nobody in, a host key that is another, a login that is denied.
+"""
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -15,6 +19,16 @@ from edge.site import EdgeError, Site
 
 #: What ssh ends with where it reached nobody; else it is what the other end said.
 _NOT_REACHED = 255
+
+#: What ssh says where it ends so although the other end answered, or before it asked anyone.
+_REFUSED = re.compile(
+    r"permission denied|host key verification failed|host identification has changed|no \S+ host key is known"
+    r"|too many authentication failures|no matching .* found|bad configuration option",
+    re.IGNORECASE,
+)
+
+#: What the engine says of a site that is new to its backend; all else that it says there is a mistake.
+_NEW = "no stack named"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,11 +54,13 @@ def preview(site: Site, stand_in: str) -> dict[str, Any]:
         What `edge.plan.previews` folds into a plan.
 
     Raises:
-        EdgeError: the preview fails although the site answers.
+        EdgeError: the preview fails although the site answers; the site, or its state's backend, refuses whom it asks.
     """
     try:
         contact = next((each["startTime"] for each in site.operations if each["result"] == "succeeded"), "")
     except EdgeError as error:
+        if _NEW not in str(error):
+            raise
         _warn(site, str(error))
         return silent(site.name, "")
     if not _answers(site):
@@ -82,13 +98,24 @@ def _digest(site: Site, environment: Mapping[str, str] = MappingProxyType({})) -
 
 
 def _answers(site: Site) -> bool:
-    """Whether the machine answers that the providers dial first: the hypervisor, or the host that was there already."""
+    """Whether the machine answers that the providers dial first: the hypervisor, or the host that was there already.
+
+    Raises:
+        EdgeError: it does, and refuses.
+    """
     if isinstance(site.stack_section, HostSection) and "hostKey" not in site.outputs:
         return False
     done = site.on_node("true") if isinstance(site.stack_section, HostSection) else site.on_hypervisor("true")
-    if done.returncode == _NOT_REACHED:
-        _warn(site, done.stderr.strip())
-    return done.returncode != _NOT_REACHED
+    if done.returncode != _NOT_REACHED:
+        return True
+    said = done.stderr.strip()
+    if _REFUSED.search(said):
+        raise EdgeError(
+            f"{site.name} answers, and refuses: {said}; look at its host key (config/known_hosts) and at the key that "
+            "logs in (an SSH agent, node.hypervisor.keyFile)"
+        )
+    _warn(site, said)
+    return False
 
 
 def _node_answers(site: Site) -> bool:

@@ -5,6 +5,7 @@ import base64
 import secrets
 from collections.abc import Callable
 
+from config.base import ConfigError
 from config.derive import SEED_BYTES
 from config.loader import PROJECT, REGISTRY
 from config.registry import load_registry
@@ -44,7 +45,12 @@ def begin(site: Site) -> str:
     needs(site, present=[SEED], absent=[NEXT, FORMER])
     hub = load_registry(REGISTRY).hub
     _set_secret(site, NEXT, base64.b64encode(secrets.token_bytes(SEED_BYTES)).decode())
-    key.write(_again(site), with_next=True)
+    try:
+        key.write(_again(site), with_next=True)
+    except (ConfigError, EdgeError):
+        # Else this step would be refused when it is tried again.
+        _pulumi(site, "config", "rm", NEXT)
+        raise
     return (
         f"The next seed is in {site.config_file.name}, the keys that it gives in config/mesh/{site.name}.yaml. "
         f"Merge both, deploy headquarters (pulumi up --stack {hub}), then: "
@@ -106,5 +112,5 @@ def _pulumi(site: Site, *words: str, stdin: str = "") -> str:
     line = ["pulumi", *words, "--stack", site.name, "--config-file", str(site.config_file), "--non-interactive"]
     done = command.run(line, stdin=stdin)
     if done.returncode != 0:
-        raise EdgeError(f"pulumi {' '.join(words[:2])} of {site.name}: {done.stderr.strip()}")
+        raise command.refused(" ".join(words[:2]), site.name, done)
     return done.stdout

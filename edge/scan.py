@@ -59,7 +59,7 @@ def state(stack: str) -> dict[str, Any]:
     """
     done = command.run(["pulumi", "stack", "export", "--stack", stack])
     if done.returncode != 0:
-        raise EdgeError(f"pulumi stack export of {stack}: {done.stderr.strip()}")
+        raise command.refused("stack export", stack, done)
     exported: dict[str, Any] = json.loads(done.stdout)
     return exported
 

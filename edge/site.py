@@ -135,7 +135,7 @@ class Site:
         words = ["config", "get", f"{PROJECT}:{key}", "--stack", self.name]
         done = self.engine(*words, "--config-file", str(self.config_file))
         if done.returncode != 0:
-            raise EdgeError(f"pulumi config get {PROJECT}:{key} of {self.name}: {done.stderr.strip()}")
+            raise refused(f"config get {PROJECT}:{key}", self.name, done, self.backend)
         try:
             return Seed.parse(done.stdout)
         except ValueError as error:
@@ -272,6 +272,24 @@ def read_yaml(text: str, file: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ConfigError(Mistake(file, "", "", "this has no keys; see Pulumi.oslo.yaml"))
     return content
+
+
+def refused(asked: str, site: str, done: "subprocess.CompletedProcess[str]", backend: str | None = None) -> EdgeError:
+    """What the engine said instead of an answer about a site, which backend it asked, and what to look at.
+
+    Args:
+        asked: the engine's subcommand.
+        site: the stack's name.
+        done: how it ended.
+        backend: the one that it was given; else the shell's.
+    """
+    place = backend or os.environ.get("PULUMI_BACKEND_URL") or "the one of the engine's login"
+    passphrase = _passphrase(site).get(PASSPHRASE_FILE) or os.environ.get(PASSPHRASE_FILE)
+    decrypting = f"the passphrase is the one in {passphrase}" if passphrase else f"its passphrase, in {PASSPHRASE_FILE}"
+    return EdgeError(
+        f"pulumi {asked} of {site}: {done.stderr.strip()}\n"
+        f'The backend asked was {place}; {decrypting}. The shell of {site}: eval "$(bin/edge env {site})"'
+    )
 
 
 def at_backend(backend: str | None) -> dict[str, str]:

@@ -5,7 +5,7 @@ import json
 import socket
 import time
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from config.loader import PROJECT
 from edge import site as command
 from edge.site import EdgeError, Site, confirmed
 
-#: No update takes as long; a lock that is older was probably left.
+#: No update takes as long; a lock that is older was probably left, and one of another machine's may be cleared.
 STALE_SECONDS = 3600
 
 
@@ -41,6 +41,11 @@ class Lock:
     def is_elsewhere(self) -> bool:
         """Whether another machine made it, whose processes are not to be seen from here."""
         return self.host != socket.gethostname()
+
+    @property
+    def is_probably_held(self) -> bool:
+        """Whether an update may well run on another machine."""
+        return self.is_elsewhere and self.age_seconds < STALE_SECONDS
 
     @property
     def is_held(self) -> bool:
@@ -77,6 +82,9 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"{site.name} is locked by {lock}: {_verdict(lock)}")
     if any(lock.is_held for lock in found):
         raise EdgeError(f"an update of {site.name} runs; wait for it, or end it by Ctrl-C where it was started")
+    for lock in found:
+        if lock.is_probably_held:
+            raise EdgeError(_too_young(site.name, lock))
     if not confirmed(site.name, arguments):
         return 2
     return site.pulumi("cancel", "--yes")
@@ -108,6 +116,15 @@ def locks(stack: str, backend: Path) -> list[Lock]:
         except FileNotFoundError:
             continue
     return found
+
+
+def _too_young(stack: str, lock: Lock) -> str:
+    stale = lock.since + timedelta(seconds=STALE_SECONDS)
+    return (
+        f"{lock.user} probably updates {stack} from {lock.host}, and a second update beside it would harm the state; "
+        f"ask there. From {stale:%H:%M:%S%z} on, when it is {STALE_SECONDS // 60} min old, this clears it; if you know "
+        f"that nothing runs on {lock.host}: pulumi cancel --stack {stack}"
+    )
 
 
 def _verdict(lock: Lock) -> str:

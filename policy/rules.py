@@ -333,7 +333,7 @@ _ON_HOST = Setting("containers that may be in the node's network, as root with C
 RULES = (
     Rule(
         "data-residency",
-        "A node speaks to places on an allow-list only.",
+        "Where its site's files send a node is on an allow-list of places.",
         _residency,
         {
             kind: Setting(description, (*PLACES[kind], *PRIVATE))

@@ -8,8 +8,8 @@ from lab.paths import CHECKOUT
 
 DOCUMENTS = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
 
-#: What a command begins with; a single word names a program and is no command.
-PROGRAMS = {"bin/edge", "make", "openssl", "pulumi", "ssh", "ssh-keyscan"}
+#: What a command in a sentence begins with; a single word names a program and is no command.
+PROGRAMS = {"apt", "bin/edge", "eval", "lab/bootstrap", "make", "openssl", "pulumi", "ssh", "ssh-keyscan"}
 
 _CI = ".ci/run"
 _COPY = "tests/e2e/test_docs.py::test_a_command_does_its_work_in_a_checkout_without_a_lab"
@@ -19,6 +19,7 @@ _EDGE = "tests/e2e/test_edge.py::test_"
 _DEVICE = "tests/e2e/test_device.py::test_a_sensor_is_added_by_the_command_and_its_successor_takes_its_place"
 _HUB = "tests/edge/test_new_site.py::test_headquarters_is_made_and_is_loaded_as_soon_as_it_is_filled_in"
 _HANDOVER = "tests/e2e/test_ownership.py::test_a_site_that_was_handed_over_is_its_new_teams_alone"
+_SHELL = "tests/edge/test_ownership.py::test_the_shell_of_one_site_does_not_stay_anothers"
 _RESEED = _EDGE + "another_seed_takes_three_steps_and_keeps_the_data"
 _DAYS = "tests/e2e/test_days_after.py::test_"
 _TUNNEL = "tests/e2e/test_tunnel.py::test_"
@@ -43,6 +44,8 @@ RUN_BY: Mapping[str, str] = {
     ".venv/bin/python -m lab status": _LAB,
     ".venv/bin/python -m lab exec ssh -F none -i .lab/keys/client -o UserKnownHostsFile=.lab/known_hosts-oslo "
     "edge@10.20.0.12 docker ps": _LAB,
+    "lab/bootstrap venv": "Makefile",
+    "git rm Pulumi.*.yaml config/mesh/*.yaml": "tests/edge/test_new_site.py::empty",
     "make clean": _COPY,
     "make golden": _COPY,
     "make lock": _COPY,
@@ -53,6 +56,7 @@ RUN_BY: Mapping[str, str] = {
     "test_a_new_sites_stack_file_tells_an_editor_its_schema_whatever_the_engine_sets_in_it",
     "bin/edge new-site hq --hub --endpoint <host>:<port> --mesh <network> --owner <team>": _HUB,
     "bin/edge env <site>": _HANDOVER,
+    'eval "$(bin/edge env <site>)"': _SHELL,
     "bin/edge handover <site> --owner <team> --passphrase-file <file>": _HANDOVER,
     "pulumi preview --stack <site>": _SITE,
     "bin/edge doctor <site>": _EDGE + "doctor_finds_a_hypervisor_that_carries_its_node",
@@ -106,20 +110,27 @@ RUN_BY: Mapping[str, str] = {
     "pulumi destroy --stack <site>": _LAB,
 }
 
-#: What only its maker's site answers, which a test must not ask.
+#: What a test must not do, and why.
 NOT_RUN: Mapping[str, str] = {
+    "apt install libvirt-daemon-system": "of the machine itself; the lab has the same daemon in a root of its own",
     "make drills": "two hours; each once: tests/e2e/test_pipeline.py, test_hypervisor_side.py",
 }
 
 
+_BLOCK = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
+
+
 def commands(document: Path) -> set[str]:
     """The commands in a document: the lines of its `sh` blocks, and what stands in backquotes and begins like one."""
-    text = document.read_text()
-    blocks = re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    lines = [line.partition(" #")[0] for block in blocks for line in block.splitlines()]
-    inline = re.findall(r"`([^`]+)`", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE))
-    found = [" ".join(line.split()) for line in (*lines, *inline)]
-    return {line for line in found if _is_command(line)}
+    lines = [line.partition(" #")[0] for block in blocks(document, "sh") for line in block.splitlines()]
+    inline = re.findall(r"`([^`]+)`", _BLOCK.sub("", document.read_text()))
+    told, said = ({" ".join(line.split()) for line in found} for found in (lines, inline))
+    return told - {""} | {line for line in said if _is_command(line)}
+
+
+def blocks(document: Path, language: str) -> list[str]:
+    """The texts of a document's blocks in a language."""
+    return [text for kind, text in _BLOCK.findall(document.read_text()) if kind == language]
 
 
 def _is_command(line: str) -> bool:

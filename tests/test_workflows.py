@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -206,12 +206,27 @@ def test_without_a_plan_nothing_is_written(commented: Any) -> None:
     assert asked == []
 
 
+ANSWERS, CUT_OFF = '{"answers": true}', '{"answers": false}'
+
+
+def one_each_time(lines: Iterable[str]) -> str:
+    """A script that runs the first of these the first time it is started, and so on; any further start fails."""
+    cases = "\n".join(f"{number}) {line} ;;" for number, line in enumerate(lines, 1))
+    return f"echo >> $0-asked\ncase $(wc -l < $0-asked) in\n{cases}\nesac\nexit 99"
+
+
 @pytest.fixture
 def previewed(tmp_path: Path) -> Any:
-    """Runs the preview's step beside an `edge` that says this and a `pulumi`; its status, and the files it leaves."""
+    """Runs the preview's step; its status, and the files it leaves.
 
-    def run(said: str, status: int = 0) -> tuple[int, dict[str, str]]:
-        programs = {"bin/edge": f"printf '%s' '{said}'; exit {status}", "pulumi": "echo previewed"}
+    Beside it are an `edge` that says these, one each time and nothing where it fails, and a `pulumi` that ends so.
+    """
+
+    def run(*said: str, pulumi: Sequence[int] = (0,)) -> tuple[int, dict[str, str]]:
+        programs = {
+            "bin/edge": one_each_time(f"printf '%s' '{text}'; exit {0 if text else 1}" for text in said),
+            "pulumi": one_each_time(f"echo previewed; exit {status}" for status in pulumi),
+        }
         [step] = [
             step for step in steps(WORKFLOWS["pull-request.yml"]["jobs"]["preview"]) if "edge preview" in str(step)
         ]
@@ -222,15 +237,31 @@ def previewed(tmp_path: Path) -> Any:
 
 
 def test_a_site_that_answers_is_previewed_whole(previewed: Any) -> None:
-    assert previewed('{"answers": true}') == (0, {"oslo.json": '{"answers": true}', "preview.txt": "previewed\n"})
+    assert previewed(ANSWERS) == (0, {"oslo.json": ANSWERS, "preview.txt": "previewed\n"})
 
 
 def test_a_cut_fibre_fails_no_pull_request_and_the_plan_is_told_of_it(previewed: Any) -> None:
-    assert previewed('{"answers": false}') == (0, {"oslo.json": '{"answers": false}'})
+    assert previewed(CUT_OFF) == (0, {"oslo.json": CUT_OFF})
+
+
+@pytest.mark.parametrize("cut_after", [1, 2])
+def test_a_fibre_that_is_cut_after_the_site_answered_fails_no_pull_request(previewed: Any, cut_after: int) -> None:
+    status, files = previewed(*cut_after * [ANSWERS], CUT_OFF, pulumi=[255, 255])
+    assert (status, files["oslo.json"]) == (0, CUT_OFF)
+
+
+def test_a_fibre_that_is_whole_again_lets_the_preview_be_made_again(previewed: Any) -> None:
+    assert previewed(ANSWERS, ANSWERS, pulumi=[255, 0])[0] == 0
+
+
+def test_a_preview_that_breaks_a_policy_fails_its_job_though_the_site_answers(previewed: Any) -> None:
+    status, files = previewed(ANSWERS, ANSWERS, ANSWERS, pulumi=[1, 1])
+    assert status == 1
+    assert files == {"oslo.json": ANSWERS, "preview.txt": "previewed\n"}
 
 
 def test_a_preview_that_fails_at_a_site_that_answers_fails_its_job_and_leaves_the_plan_as_it_is(previewed: Any) -> None:
-    status, files = previewed("", status=1)
+    status, files = previewed("")
     assert status == 1
     assert "oslo.json" not in files
 

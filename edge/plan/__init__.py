@@ -20,7 +20,7 @@ from edge.plan.peers import diagram
 from edge.plan.policies import broken
 from edge.plan.previews import fold, read
 from edge.plan.record import record
-from edge.plan.revisions import Repository, Revision, refusable, touched
+from edge.plan.revisions import Repository, Revision, judged_anew, refusable, touched
 from edge.plan.steps import steps
 from edge.plan.verdict import Recorded, SitePlan, Verdict, judge
 
@@ -55,14 +55,19 @@ def compare(repository: Repository, base: str, previews: Mapping[str, Mapping[st
     with tempfile.TemporaryDirectory() as folder:
         before = repository.extract(commit, Path(folder))
         changed = repository.changed(commit)
-        sites = sorted(touched(changed, before, after) | refusable(before, after))
+        found = touched(changed, before, after) | refusable(before, after)
+        same_rules = not (others := judged_anew(changed, after))
+        sites = sorted(found | others)
         plans = fold(plan_sites(sites, before, after), previews or {})
         return Plan(
             base=commit,
             sites=sorted(plans, key=lambda plan: (list(Verdict).index(plan.verdicts[0]), plan.site)),
             others=len(after.sites - set(sites)),
             mesh=diagram(before, after),
-            broken=[each for plan in plans for each in broken(plan.site, plan.before, plan.after)],
+            # What other rules find is their change's doing, whatever the site was before.
+            broken=[
+                each for plan in plans for each in broken(plan.site, plan.before if same_rules else (), plan.after)
+            ],
             approvals=approvals(before.codeowners, changed),
             stale_codeowners=_is_stale(after),
         )

@@ -61,10 +61,30 @@ def read(folder: Path) -> dict[str, Mapping[str, Any]]:
     for path in sorted(folder.glob("*.json")):
         try:
             preview = json.loads(path.read_text())
-            found[preview["site"]] = preview
+            found[_checked(preview)["site"]] = preview
         except (ValueError, TypeError, KeyError):
             raise EdgeError(f"{path} is no preview; write it anew: bin/edge preview <site> > {path}") from None
     return found
+
+
+def _checked(preview: Any) -> Mapping[str, Any]:
+    """What `judged`, `stale` or `silent` gave.
+
+    Raises:
+        ValueError, TypeError, KeyError: it is nothing of the kind.
+    """
+    kinds: dict[str, type] = {"site": str, "answers": bool}
+    kinds |= {} if preview["answers"] else {"lastContact": str}
+    is_judged = preview["answers"] or "verdicts" in preview
+    kinds |= {"verdicts": list, "what": list, "fails": bool} if is_judged else {}
+    if any(not isinstance(preview[key], kind) for key, kind in kinds.items()):
+        raise TypeError
+    if is_judged and not (
+        all(map(Verdict, preview["verdicts"])) and all(isinstance(one, str) for one in preview["what"])
+    ):
+        raise TypeError
+    checked: Mapping[str, Any] = preview
+    return checked
 
 
 def fold(plans: Sequence[SitePlan], previews: Mapping[str, Mapping[str, Any]]) -> list[SitePlan]:

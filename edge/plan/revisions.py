@@ -121,6 +121,15 @@ def touched(paths: Iterable[str], before: Revision, after: Revision) -> set[str]
     return found & everything
 
 
+def judged_anew(paths: Iterable[str], after: Revision) -> set[str]:
+    """The sites that other rules judge, if these files change: all, though an update would read nothing new."""
+    return after.sites if any(_is_rule(PurePosixPath(path)) for path in paths) else set()
+
+
+def _is_rule(path: PurePosixPath) -> bool:
+    return path.parts[0] == "policy" and path.suffix != ".md"
+
+
 def refusable(before: Revision, after: Revision) -> set[str]:
     """The sites that a change may refuse: all where networks change, against which each checks its own."""
     names = before.registry.keys() | after.registry.keys()

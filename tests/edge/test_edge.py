@@ -324,8 +324,10 @@ def test_a_backup_tells_what_was_new_and_a_failed_one_why(
     assert main(["backup", "oslo", stack_file]) == 0
     assert capsys.readouterr().out == "backup feedfeed: 3.0 MiB were new\n"
     assert world.asked[-1].endswith(" sudo /usr/local/lib/fjord-edge/backup run")
-    world.answer("ssh", "", status=1)
+    world.refuse("ssh", "", "backup: nas.example.com: connection refused")
     assert main(["backup", "oslo", stack_file]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("edge: backup: nas.example.com: connection refused; look at the node (edge status oslo)")
 
 
 EMPTY: dict[str, Any] = {"name": "data-disk", "passed": True, "found": "not there yet", "remedy": ""}

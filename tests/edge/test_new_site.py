@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import subprocess
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -205,11 +206,11 @@ def test_an_owner_must_be_named(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.fixture
 def empty(checkout: Path) -> Path:
-    """A checkout from which the examples are taken away, and by git the registry's folder with its last file."""
-    registry = checkout / "config/mesh"
-    for path in (*checkout.glob("Pulumi.*.yaml"), *registry.glob("*.yaml")):
-        path.unlink()
-    registry.rmdir()
+    """A checkout from which the examples are taken away as the tutorial says, and by git the registry's folder too."""
+    lines = "git init --quiet && git add --all && git rm --quiet --force Pulumi.*.yaml config/mesh/*.yaml && rm -r .git"
+    subprocess.run(["sh", "-c", lines], cwd=checkout, check=True)
+    # In a whole checkout there is more in it.
+    (checkout / "config").mkdir()
     return checkout
 
 
@@ -251,6 +252,7 @@ def test_headquarters_is_told_where_its_name_goes_and_what_to_fill_in(
     told = capsys.readouterr().out.splitlines()
     opened = len(list(to_fill_in(template("hub"), file="", root="")))
     assert len([line for line in told if "fill this in: " in line]) == opened
+    assert "Digests and the node image's checksum are written by edge pin hq, once all else is filled in." in told
     assert f"Add {place} to `headquarters` in policy/places.json" in told[-2]
     assert told[-1] == "Next: pulumi preview --stack hq"
     assert load_registry(empty / "config/mesh").entries["hq"].endpoint == endpoint

@@ -1,5 +1,6 @@
 """A site's shell, and a site that passes to another team; with the real engine in tests/e2e/test_ownership.py."""
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -11,7 +12,7 @@ import yaml
 from config.loader import PROJECT
 from config.registry import load_registry
 from edge.__main__ import main
-from tests.edge.world import World
+from tests.edge.world import OUTPUTS, World
 from tests.sites import edited, entries, seed_text, write_registry
 
 BACKEND = "s3://havbruk?region=eu-north-1&profile=vest"
@@ -37,6 +38,18 @@ def test_a_shell_gets_the_backend_as_it_is_written(checkout: Path, capsys: pytes
     assert done.stdout == BACKEND
 
 
+def test_the_shell_of_one_site_does_not_stay_anothers(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = ""
+    for backend in (BACKEND, None):
+        owned_by_others(checkout, **({"backend": backend} if backend else {}))
+        assert main(["env", "oslo"]) == 0
+        lines += capsys.readouterr().out
+    done = subprocess.run(
+        ["sh", "-euc", f'{lines}printf %s "${{PULUMI_BACKEND_URL-none}}"'], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "none"
+
+
 @pytest.mark.usefixtures("checkout")
 def test_a_shell_is_told_where_a_passphrase_goes_and_given_none(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -44,8 +57,8 @@ def test_a_shell_is_told_where_a_passphrase_goes_and_given_none(
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", PASSPHRASE)
     assert main(["env", "oslo"]) == 0
     out, err = capsys.readouterr()
-    assert out == ""
-    assert "names no backend" in err
+    assert out == "unset PULUMI_BACKEND_URL\n"
+    assert "names no backend: it is the one of pulumi login" in err
     assert "PULUMI_CONFIG_PASSPHRASE_FILE" in err
     assert PASSPHRASE not in err
 
@@ -69,6 +82,36 @@ def test_a_site_that_the_registry_does_not_know_has_no_shell(
     (checkout / "config/mesh/oslo.yaml").unlink()
     assert main(["env", "oslo"]) == 1
     assert "config/mesh has no oslo.yaml" in capsys.readouterr().err
+
+
+# The shell is another's
+
+
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [
+        (["scan", "oslo"], "stack export of oslo"),
+        (["drift", "oslo"], "stack export of oslo"),
+        (["key", "oslo"], f"config get {PROJECT}:seed of oslo"),
+        (["reseed", "oslo"], "config set of oslo"),
+    ],
+)
+@pytest.mark.usefixtures("checkout")
+def test_an_engine_that_refuses_is_told_with_where_it_looked_and_the_way_to_the_right_shell(
+    world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, words: list[str], asked: str
+) -> None:
+    monkeypatch.setenv("PULUMI_BACKEND_URL", BACKEND)
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE_FILE", "/run/secrets/<site>")
+    world.answer("pulumi", seed_text(), to="get")
+    world.answer("pulumi", json.dumps(OUTPUTS), to="output")
+    world.refuse("pulumi", asked.partition(" of ")[0], "error: incorrect passphrase")
+    assert main(words) == 1
+    said = capsys.readouterr().err
+    assert said.endswith(
+        f"pulumi {asked}: error: incorrect passphrase\n"
+        f"The backend asked was {BACKEND}; the passphrase is the one in /run/secrets/oslo. "
+        'The shell of oslo: eval "$(bin/edge env oslo)"\n'
+    )
 
 
 # Another team
@@ -194,5 +237,56 @@ def test_a_provider_that_refuses_leaves_the_site_its_owners(
     before = (checkout / "config/mesh/oslo.yaml").read_text()
     world.refuse("pulumi", "stack change-secrets-provider")
     assert handed_over(passphrase_file) == 1
-    assert capsys.readouterr().err == "edge: pulumi stack change-secrets-provider: error: refused\n"
+    said = capsys.readouterr().err
+    assert said.startswith("edge: pulumi stack change-secrets-provider of oslo: error: refused\n")
+    assert 'The shell of oslo: eval "$(bin/edge env oslo)"' in said
     assert (checkout / "config/mesh/oslo.yaml").read_text() == before
+
+
+def test_a_site_without_a_registry_file_is_told_and_not_handed_over(
+    world: World, checkout: Path, passphrase_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (checkout / "config/mesh/oslo.yaml").unlink()
+    assert handed_over(passphrase_file) == 1
+    assert "config/mesh has no oslo.yaml; bring it back, or write it: edge key oslo --write" in capsys.readouterr().err
+    assert world.asked == []
+
+
+def test_a_handover_that_stopped_on_the_way_says_how_to_go_on_and_then_does(
+    world: World,
+    checkout: Path,
+    passphrase_file: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    former = f"file://{world.folder}"
+    owned_by_others(checkout, backend=former)
+    monkeypatch.setenv("PULUMI_BACKEND_URL", former)
+    world.refuse("pulumi", "config set")
+    assert handed_over(passphrase_file, "--backend", BACKEND) == 1
+    said = capsys.readouterr().err
+    assert "pulumi config set of oslo: error: refused\n" in said
+    assert f"The former state's copy is still at {former}." in said
+    shell = said.rpartition("hand over again with the same words, in the new team's shell: ")[2]
+    file = passphrase_file.partition("=")[2]
+    assert shell.startswith(f"export PULUMI_BACKEND_URL='{BACKEND}'; export PULUMI_CONFIG_PASSPHRASE_FILE={file}; ")
+    assert load_registry(checkout / "config/mesh").entries["oslo"].owner != "@havbruk-nord"
+    world.refuse("pulumi", "nothing")
+    (world.folder / "asked").unlink()
+    monkeypatch.setenv("PULUMI_BACKEND_URL", BACKEND)
+    assert handed_over(passphrase_file, "--backend", BACKEND) == 0
+    assert steps(world)[0] == "stack change-secrets-provider"
+    assert "stack rm" not in capsys.readouterr().out, "the state is at its new place, and is no copy"
+    entry = load_registry(checkout / "config/mesh").entries["oslo"]
+    assert (entry.owner, entry.backend) == ("@havbruk-nord", BACKEND)
+
+
+@pytest.mark.usefixtures("checkout")
+def test_a_reseed_that_cannot_write_the_registry_leaves_no_next_seed(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.answer("pulumi", "no seed")
+    assert main(["reseed", "oslo"]) == 1
+    assert "edge: Pulumi.oslo.yaml: fjord-edge:seed: " in capsys.readouterr().err
+    assert steps(world)[-1] == "config rm"
+    assert f" {PROJECT}:nextSeed " in world.asked[-1]

@@ -190,6 +190,17 @@ def test_a_node_image_has_the_checksum_that_lies_beside_it(tmp_path: Path) -> No
 
 
 @pytest.mark.usefixtures("registries")
+def test_nothing_is_written_while_anything_else_is_to_be_filled_in(tmp_path: Path, capsys: Captured) -> None:
+    site = edited(section("oslo"), "node", "hypervisor", "host", value="CHANGE-ME the hypervisor's name")
+    site["iot"].pop("images")
+    path = stack_file(tmp_path, "oslo", site)
+    before = path.read_text()
+    assert command(path) == 1
+    assert "fjord-edge:site.node.hypervisor.host" in capsys.readouterr().err
+    assert path.read_text() == before
+
+
+@pytest.mark.usefixtures("registries")
 def test_a_file_with_another_mistake_is_not_written(tmp_path: Path, capsys: Captured) -> None:
     path = stack_file(tmp_path, "hq")
     path.write_text(path.read_text().replace("cpus: 1", "cpus: 0"))

@@ -96,6 +96,63 @@ def test_an_update_that_failed_is_no_contact(site: World, stack_file: str, capsy
 
 
 def test_a_site_without_a_state_is_no_failure(site: World, stack_file: str, capsys: pytest.CaptureFixture[str]) -> None:
-    site.answer("pulumi", "", status=255, to="history")
+    site.refuse("pulumi", "stack history", "error: no stack named 'oslo' found", status=6)
     assert main(["preview", "oslo", stack_file]) == 0
     assert told(capsys) == CUT_OFF | {"lastContact": ""}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        'error: read ".pulumi/meta.yaml": blob: api error AccessDenied: StatusCode: 403',
+        "error: PULUMI_ACCESS_TOKEN must be set for login during non-interactive CLI sessions",
+        'error: unable to open state directory "file:///srv/states": stat /srv/states: no such file or directory',
+    ],
+)
+def test_a_backend_that_refuses_is_no_new_site_and_fails_with_what_it_says(
+    site: World, stack_file: str, capsys: pytest.CaptureFixture[str], said: str
+) -> None:
+    site.refuse("pulumi", "stack history", said, status=255)
+    assert main(["preview", "oslo", stack_file]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert said in err
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "root@10.20.0.1: Permission denied (publickey).",
+        "No ED25519 host key is known for 10.20.0.1 and you have requested strict checking.",
+        "Host key verification failed.",
+        "Received disconnect from 10.20.0.1 port 22:2: Too many authentication failures",
+    ],
+)
+def test_a_site_that_refuses_is_not_cut_off(
+    site: World, stack_file: str, capsys: pytest.CaptureFixture[str], said: str
+) -> None:
+    site.refuse("ssh", "", said, status=255)
+    assert main(["preview", "oslo", stack_file]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"edge: oslo answers, and refuses: {said}; look at its host key (config/known_hosts)")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "ssh: connect to host 10.20.0.1 port 22: Connection timed out",
+        "ssh: connect to host 10.20.0.1 port 22: No route to host",
+        "ssh: connect to host 10.20.0.1 port 22: Connection refused",
+        "ssh: Could not resolve hostname oslo-hypervisor.example.com: Temporary failure in name resolution",
+        "Connection closed by 10.20.0.1 port 22",
+    ],
+)
+def test_a_site_that_nobody_reaches_is_cut_off(
+    site: World, stack_file: str, capsys: pytest.CaptureFixture[str], said: str
+) -> None:
+    site.refuse("ssh", "", said, status=255)
+    assert main(["preview", "oslo", stack_file]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out) == BY_STATE
+    assert f"edge: oslo does not answer: {said}\n" in err

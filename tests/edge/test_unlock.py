@@ -96,9 +96,33 @@ def test_another_program_with_the_number_of_the_update_holds_nothing(world: Worl
 def test_of_another_machine_it_is_told_who_to_ask(
     world: World, stack_file: str, running: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lock(world, running, hostname="laptop-of-kari")
+    lock(world, running, hours=1.1, hostname="laptop-of-kari")
     assert main(["unlock", "oslo", "--yes", stack_file]) == 0
     assert "whether it runs is only to be seen on laptop-of-kari" in capsys.readouterr().out
+    assert len(cancelled(world)) == 1
+
+
+@pytest.mark.parametrize("hours", [0.9, 0, -0.2])
+@pytest.mark.parametrize("typed", [["--yes"], []])
+def test_a_young_one_of_another_machine_is_kept_by_whom_it_has_and_until_when(
+    world: World,
+    stack_file: str,
+    ended: int,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    typed: list[str],
+    hours: float,
+) -> None:
+    monkeypatch.setattr("builtins.input", lambda _: "oslo")
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    since = json.loads(lock(world, ended, hours=hours, hostname="laptop-of-kari").read_text())["timestamp"]
+    assert main(["unlock", "oslo", *typed, stack_file]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("edge: kari probably updates oslo from laptop-of-kari, ")
+    until = datetime.fromisoformat(since) + timedelta(hours=1)
+    assert f"From {until:%H:%M:%S}+0000 on, when it is 60 min old, this clears it; " in said
+    assert said.endswith(": pulumi cancel --stack oslo\n")
+    assert cancelled(world) == []
 
 
 def test_a_backend_that_is_no_folder_is_left_to_the_engine(

@@ -13,7 +13,10 @@ printf '%s\\n' "{name} $*" >> {folder}/asked
 cat > {folder}/stdin-{name}
 printf '%s\\t%s\\n' "$PULUMI_BACKEND_URL" "{name} $*" >> {folder}/asked-at
 printf '%s\\t%s\\n' "$PULUMI_CONFIG_PASSPHRASE_FILE" "{name} $*" >> {folder}/asked-with
-case "$*" in $(cat {folder}/refuses-{name})*) echo 'error: refused' >&2; exit 1 ;; esac
+case "$*" in $(cat {folder}/refuses-{name})*)
+    cat {folder}/refusal-{name} >&2
+    exit $(cat {folder}/refused-{name}) ;;
+esac
 key={name}
 for word in "$@"; do [ ! -e "{folder}/answer-{name}:$word" ] || key={name}:$word; done
 cat "{folder}/answer-$key"
@@ -42,8 +45,10 @@ class World:
         (self.folder / f"answer-{key}").write_text(text)
         (self.folder / f"status-{key}").write_text(str(status))
 
-    def refuse(self, name: str, words: str) -> None:
+    def refuse(self, name: str, words: str, saying: str = "error: refused", status: int = 1) -> None:
         """Let a program fail at what begins with these words, whatever it answers to the rest."""
+        (self.folder / f"refusal-{name}").write_text(f"{saying}\n")
+        (self.folder / f"refused-{name}").write_text(str(status))
         (self.folder / f"refuses-{name}").write_text(words.replace(" ", "\\ "))
 
     @property

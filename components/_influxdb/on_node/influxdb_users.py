@@ -7,6 +7,7 @@ Users that the file does not name are removed, or with the word `keep` stay unti
 import base64
 import json
 import sys
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -17,6 +18,9 @@ ADMIN = "admin"
 
 #: What InfluxDB calls the retention policy of a new database.
 DEFAULT_POLICY = "autogen"
+
+#: How long a database that starts is waited for, and how often it is asked.
+START_SECONDS, AGAIN_SECONDS = 120, 2
 
 UNAUTHORIZED = 401
 FORBIDDEN = 403
@@ -36,6 +40,7 @@ def main(wanted_file: str, *words: str) -> int:
 def apply(wanted: dict[str, Any], *, keep: bool = False) -> None:
     """Bring the administrator's password in force, then in its name databases, users and grants; `keep` other users."""
     database = Server(wanted["url"])
+    database.wait()
     ensure_admin(database, wanted["admin"], wanted["formerAdmins"])
     users: dict[str, dict[str, Any]] = wanted["users"]
     for name in sorted({name for user in users.values() for name in user["databases"]}):
@@ -91,6 +96,24 @@ class Server:
     def __init__(self, url: str) -> None:
         self.url = url
         self.password: str | None = None
+
+    def wait(self) -> None:
+        """Wait until it answers: after a boot it reads its log first.
+
+        Raises:
+            OSError: it did not within `START_SECONDS`.
+        """
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                with urllib.request.urlopen(f"{self.url}/ping", timeout=30):
+                    return
+            except urllib.error.HTTPError:
+                return
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(AGAIN_SECONDS)
 
     def lets_in(self) -> bool:
         """Whether the password is the administrator's."""

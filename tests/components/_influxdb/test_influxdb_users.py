@@ -4,6 +4,7 @@ import base64
 import json
 import re
 import threading
+import urllib.request
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -215,7 +216,25 @@ def test_another_administrators_password_is_told_without_either(
     assert not [password for password in PASSWORDS.values() if f" {password} " in message]
 
 
-def test_a_database_that_is_away_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_database_that_is_about_to_answer_is_waited_for(database: Influxdb, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = [ConnectionResetError("its log is read"), BrokenPipeError("its log is read")]
+    asked = urllib.request.urlopen
+
+    def about_to_answer(*words: Any, **more: Any) -> Any:
+        if answers:
+            raise answers.pop()
+        return asked(*words, **more)
+
+    monkeypatch.setattr(influxdb_users, "AGAIN_SECONDS", 0)
+    monkeypatch.setattr(urllib.request, "urlopen", about_to_answer)
+    influxdb_users.apply(database.wanted())
+    assert database.passwords == PASSWORDS
+
+
+def test_a_database_that_is_away_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(influxdb_users, "START_SECONDS", 0)
     with Influxdb() as gone:
         pass
     assert "Connection refused" in told(gone, tmp_path, capsys)

@@ -1,7 +1,9 @@
 """`edge plan` as a whole: a git repository of the program, both revisions run by processes of their own."""
 
 import json
+import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from edge.plan.previews import silent
 from edge.plan.record import record
 from lab.bench import write_repository
 from lab.paths import CHECKOUT
+from policy.rules import RULES
 
 SEEDS = {
     name: yaml.safe_load((CHECKOUT / f"Pulumi.{name}.yaml").read_text())["config"]["fjord-edge:seed"]["secure"]
@@ -87,6 +90,33 @@ def test_a_registry_file_without_its_line_in_codeowners_fails(edit: Any, capsys:
     told = capsys.readouterr().out
     assert "- **stale**: .github/CODEOWNERS is not what config/mesh says; write it anew: `make golden`" in told
     assert "- @fjord-edge/site-2: config/mesh/site-2.yaml" in told
+
+
+def test_a_change_of_the_rules_alone_is_held_against_every_site(
+    repository: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.plan.CHECKOUT", repository)
+    places = repository / "policy/places.json"
+    places.parent.mkdir()
+    try:
+        places.write_text("{}")
+        assert main(["plan", "--base", "HEAD", "--json"]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert {site["site"]: site["verdicts"] for site in told["sites"]} == {
+            name: ["nothing"] for name in ("hq", "site-2", "site-3")
+        }
+        assert told["broken"] == []
+        [residency] = [rule for rule in RULES if rule.name == "data-residency"]
+        registries = residency.settings["registries"]
+        monkeypatch.setitem(residency.settings, "registries", replace(registries, default=("elsewhere.example.com",)))
+        assert main(["plan", "--base", "HEAD", "--json"]) == 1
+    finally:
+        shutil.rmtree(places.parent)
+    broken = json.loads(capsys.readouterr().out)["broken"]
+    assert {(each["site"], each["policy"]) for each in broken} == {
+        (name, "data-residency") for name in ("hq", "site-2", "site-3")
+    }
+    assert all(each["fails"] for each in broken)
 
 
 def test_a_mistake_is_told_by_its_file_and_key(repository: Path, edit: Any) -> None:

@@ -131,11 +131,31 @@ def test_another_seed_is_told_beside_what_the_engine_says_which_compares_none() 
 
 def test_previews_are_read_from_a_folder(tmp_path: Path) -> None:
     preview = silent("oslo", "")
-    (tmp_path / "any.json").write_text(json.dumps(preview))
-    assert read(tmp_path) == {"oslo": preview}
+    stale_one = stale("bergen", "2026-11-25T20:26:15.000Z", digest(told("replace", CONTAINER, "bergen-telegraf")))
+    for number, each in enumerate([preview, stale_one, judged("hq", digest())]):
+        (tmp_path / f"{number}.json").write_text(json.dumps(each))
+    assert read(tmp_path) == {"oslo": preview, "bergen": stale_one, "hq": judged("hq", digest())}
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"steps": []}'])
+JUDGED = {"site": "oslo", "answers": True, "verdicts": ["nothing"], "what": [], "fails": False}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "null",
+        '{"steps": []}',
+        '{"site": "oslo"}',
+        '{"site": "oslo", "answers": false}',
+        *(json.dumps({key: value for key, value in JUDGED.items() if key != gone}) for gone in JUDGED),
+        *(json.dumps(JUDGED | {key: 1}) for key in JUDGED),
+        json.dumps(JUDGED | {"verdicts": ["fine"]}),
+        json.dumps(JUDGED | {"what": [1]}),
+        json.dumps(JUDGED | {"answers": False, "lastContact": None}),
+    ],
+)
 def test_a_file_that_is_no_preview_is_told_with_a_remedy(tmp_path: Path, text: str) -> None:
     (tmp_path / "oslo.json").write_text(text)
     with pytest.raises(EdgeError, match=r"oslo\.json is no preview; write it anew: bin/edge preview <site> >"):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from edge.plan.revisions import Repository, Revision, refusable, touched
+from edge.plan.revisions import Repository, Revision, judged_anew, refusable, touched
 from edge.site import EdgeError
 
 SITES = ("bergen", "hq", "oslo")
@@ -54,6 +54,14 @@ def write(folder: Path, **files: object) -> Revision:
 def test_a_file_touches_what_is_made_of_it(tmp_path: Path, path: str, expected: set[str]) -> None:
     revision = write(tmp_path)
     assert touched([path], revision, revision) == expected
+
+
+@pytest.mark.parametrize("path", ["policy/rules.py", "policy/places.json", "policy/requirements.txt"])
+def test_other_rules_judge_each_site_and_touch_none(tmp_path: Path, path: str) -> None:
+    revision = write(tmp_path)
+    assert judged_anew(["README.md", path], revision) == set(SITES)
+    assert touched([path], revision, revision) == set()
+    assert judged_anew(["edge/plan/policies.py", "policy/README.md"], revision) == set()
 
 
 def test_a_sites_networks_may_overlap_those_of_any_other(tmp_path: Path) -> None:
