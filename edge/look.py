@@ -47,14 +47,16 @@ class Look:
 
 
 def look(site: Site, registry: Registry) -> Look:
-    """Ask the backend and the node.
+    """Ask the backend and the node; of a backend that is out of reach what it told before.
 
     Raises:
-        EdgeError: the backend does not answer, or the site was never deployed.
+        EdgeError: nothing is known of the site, or it was never deployed.
     """
-    if "hostKey" not in site.outputs:
+    known = site.known
+    if "hostKey" not in known.outputs:
         raise EdgeError(f"{site.name} is not deployed; deploy it: pulumi up --stack {site.name}")
-    found = Look(site.outputs.get("facts", {}), _last_update(site))
+    found = Look(known.outputs.get("facts", {}), "unknown" if known.unsure else _last_update(site))
+    found.problems += [known.unsure] if known.unsure else []
     has_node = site.has_node
     raises_alarms = has_node and site.section.iot is not None
     asked = (
@@ -81,7 +83,7 @@ def look(site: Site, registry: Registry) -> Look:
     else:
         remedy = "look at it: edge doctor" if has_node else "see whether it is up, and lets you in by SSH"
         found.problems.append(f"the node does not answer: {said}. Known is the last update; {remedy}")
-    found.problems += [*_problems(found), *_stale_locks(site)]
+    found.problems += [*_problems(found), *(() if known.unsure else _stale_locks(site))]
     if site.name != registry.hub:
         found.problems += [f"no tunnel to {peer}; look at it: edge mesh" for peer in mesh.silent(found.tunnels)]
     if found.live and has_node and site.section.backup:

@@ -15,7 +15,7 @@ from components.edge_node.libvirt import STAND_IN
 from config.site import HostSection
 from edge import site as command
 from edge.plan.previews import judged, silent, stale
-from edge.site import EdgeError, Site
+from edge.site import NO_STACK, EdgeError, Site
 
 #: What ssh ends with where it reached nobody; else it is what the other end said.
 _NOT_REACHED = 255
@@ -26,9 +26,6 @@ _REFUSED = re.compile(
     r"|too many authentication failures|no matching .* found|bad configuration option",
     re.IGNORECASE,
 )
-
-#: What the engine says of a site that is new to its backend; all else that it says there is a mistake.
-_NEW = "no stack named"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,7 +56,7 @@ def preview(site: Site, stand_in: str) -> dict[str, Any]:
     try:
         contact = next((each["startTime"] for each in site.operations if each["result"] == "succeeded"), "")
     except EdgeError as error:
-        if _NEW not in str(error):
+        if NO_STACK not in str(error):
             raise
         _warn(site, str(error))
         return silent(site.name, "")

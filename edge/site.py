@@ -23,6 +23,7 @@ from config.base import ConfigError, Mistake
 from config.derive import Seed
 from config.loader import CHECKOUT, PROJECT, parse_section
 from config.site import HostSection, SiteSection
+from edge.remembered import recall, remember
 
 #: The site's section in its stack file.
 SECTION = f"{PROJECT}:site"
@@ -34,12 +35,26 @@ PASSPHRASE_FILE = "PULUMI_CONFIG_PASSPHRASE_FILE"  # noqa: S105
 CONNECT_SECONDS = 15
 LIMIT_SECONDS = 600
 
+#: A backend that does not answer so soon is out of reach.
+BACKEND_SECONDS = 60
+
+#: What the engine says of a stack that the backend does not have.
+NO_STACK = "no stack named"
+
 #: A node that starts answers after a minute; under emulation after two.
 START_SECONDS = 300
 
 
 class EdgeError(Exception):
     """What could not be done, and what to do."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """A stack's outputs, and why they may not be the last ones; nothing where they are."""
+
+    outputs: dict[str, Any]
+    unsure: str = ""
 
 
 @dataclass(frozen=True)
@@ -105,11 +120,28 @@ class Site:
         Raises:
             EdgeError: the backend does not answer, or knows no such stack.
         """
-        done = self.engine("stack", "output", "--json", "--stack", self.name)
+        done = self.engine("stack", "output", "--json", "--stack", self.name, limit_seconds=BACKEND_SECONDS)
         if done.returncode != 0:
-            raise EdgeError(f"pulumi stack output of {self.name}: {done.stderr.strip()}")
+            raise refused("stack output", self.name, done, self.backend)
         outputs: dict[str, Any] = json.loads(done.stdout)
+        remember(self.name, asked_backend(self.backend), outputs)
         return outputs
+
+    @cached_property
+    def known(self) -> Known:
+        """The same for what needs only the node: a backend that is out of reach told them before.
+
+        Raises:
+            EdgeError: it does not answer and never did here, or knows no such stack.
+        """
+        try:
+            return Known(self.outputs)
+        except EdgeError as error:
+            before = None if NO_STACK in str(error) else recall(self.name, asked_backend(self.backend))
+            if before is None:
+                raise
+            why = str(error).splitlines()[0]
+            return Known(before[0], f"the backend does not answer; known is what it told at {before[1]}: {why}")
 
     @cached_property
     def operations(self) -> list[dict[str, Any]]:
@@ -120,7 +152,7 @@ class Site:
         """
         done = self.engine("stack", "history", "--json", "--page-size", "20", "--stack", self.name)
         if done.returncode != 0:
-            raise EdgeError(f"pulumi stack history of {self.name}: {done.stderr.strip()}")
+            raise refused("stack history", self.name, done, self.backend)
         operations: list[dict[str, Any]] = json.loads(done.stdout)
         return operations
 
@@ -225,10 +257,10 @@ class Site:
             user, address = section.host.user, section.host.address
         else:
             user, address = section.node.user, str(section.node.network.address.ip)
-        if "hostKey" not in self.outputs:
+        if "hostKey" not in self.known.outputs:
             raise EdgeError(f"{self.name} is not deployed; deploy it: pulumi up --stack {self.name}")
         with tempfile.NamedTemporaryFile("w") as known_hosts:
-            known_hosts.write(f"{address} {self.outputs['hostKey']}\n")
+            known_hosts.write(f"{address} {self.known.outputs['hostKey']}\n")
             known_hosts.flush()
             words = ["ssh", *_ssh(Path(known_hosts.name)), f"{user}@{address}", command]
             return run(words, stdin=stdin, limit_seconds=limit_seconds)
@@ -283,13 +315,18 @@ def refused(asked: str, site: str, done: "subprocess.CompletedProcess[str]", bac
         done: how it ended.
         backend: the one that it was given; else the shell's.
     """
-    place = backend or os.environ.get("PULUMI_BACKEND_URL") or "the one of the engine's login"
+    place = asked_backend(backend) or "the one of the engine's login"
     passphrase = _passphrase(site).get(PASSPHRASE_FILE) or os.environ.get(PASSPHRASE_FILE)
     decrypting = f"the passphrase is the one in {passphrase}" if passphrase else f"its passphrase, in {PASSPHRASE_FILE}"
     return EdgeError(
         f"pulumi {asked} of {site}: {done.stderr.strip()}\n"
         f'The backend asked was {place}; {decrypting}. The shell of {site}: eval "$(bin/edge env {site})"'
     )
+
+
+def asked_backend(backend: str | None) -> str:
+    """Which one the engine asks: the given one, else the shell's; empty where it is the engine's login."""
+    return backend or os.environ.get("PULUMI_BACKEND_URL", "")
 
 
 def at_backend(backend: str | None) -> dict[str, str]:

@@ -9,6 +9,11 @@ from tests.edge.world import World
 from tests.sites import entries, section, write_registry
 
 
+@pytest.fixture(autouse=True)
+def state_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state-home"))
+
+
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     # Not above: what it imports warns, and the warnings' filter is set later than this file is read.

@@ -13,7 +13,7 @@ import yaml
 from config.loader import PROJECT
 from edge.__main__ import main, parser
 from lab.paths import CHECKOUT
-from tests.edge.world import World
+from tests.edge.world import OUTPUTS, World
 from tests.sites import section
 
 CHECKS: list[dict[str, Any]] = [
@@ -150,6 +150,35 @@ def test_status_names_what_has_waited_for_the_webhook_for_too_long(
     [problem] = told["problems"]
     assert problem.startswith("messages to the webhook wait since 2023-11-14 22:13 UTC: 3; 4 were dropped; see why: ")
     assert told["services"] == {"alarms": late}
+
+
+def test_with_the_backend_out_of_reach_status_and_backup_go_by_what_it_told_before(
+    world: World, stack_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    node_says(world)
+    assert main(["status", "oslo", stack_file]) == 0
+    capsys.readouterr()
+    world.answer("pulumi", "dial tcp: lookup s3.example.com: no such host", 255)
+    world.answer("pulumi", "dial tcp: lookup s3.example.com: no such host", 255, to="history")
+    world.answer("pulumi", "dial tcp: lookup s3.example.com: no such host", 255, to="whoami")
+    assert main(["status", "oslo", "--json", stack_file]) == 1
+    told = json.loads(capsys.readouterr().out)
+    [problem] = told["problems"]
+    assert problem.startswith("the backend does not answer; known is what it told at 20")
+    assert (told["lastUpdate"], told["facts"]) == ("unknown", OUTPUTS["facts"])
+    assert [name for name, _ in told["containers"]]
+    world.answer("ssh", json.dumps({"snapshot": "0123456789", "sentBytes": 1}))
+    assert main(["backup", "oslo", stack_file]) == 0
+
+
+def test_a_stack_that_the_backend_does_not_have_is_not_remembered(
+    world: World, stack_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    node_says(world)
+    assert main(["status", "oslo", stack_file]) == 0
+    world.refuse("pulumi", "stack output", "error: no stack named 'oslo' found", status=6)
+    assert main(["status", "oslo", stack_file]) == 1
+    assert "no stack named 'oslo'" in capsys.readouterr().err
 
 
 def test_what_the_node_mended_by_itself_is_told_and_is_no_problem(
