@@ -281,6 +281,13 @@ def test_openssl_refuses_a_certificate_of_the_authoritys_next_epoch(tmp_path: Pa
         verify(tmp_path, server(authority=authority(epoch=2)))
 
 
+def test_a_client_goes_on_trusting_the_authority_whose_days_were_moved(tmp_path: Path) -> None:
+    later: Any = {"not_before": FIRST_DAY, "not_after": LAST_DAY + timedelta(days=3650)}
+    moved = d.certificate_authority(SEED, "oslo", 1, **later)
+    assert moved.certificate != authority().certificate
+    assert verify(tmp_path, server(authority=moved, **later)).endswith(": OK")
+
+
 def tls_ends(tmp_path: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     """The broker's and a client's TLS context, the client's as strict as Python's ssl can be."""
     today = datetime.now(tz=UTC).date()
