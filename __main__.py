@@ -13,6 +13,7 @@ from components.iot_stack import MQTT_PORT, MQTT_TLS_PORT, IoTStack, IoTStackArg
 from components.summary_store import HEADQUARTERS, SummaryStore, SummaryStoreArgs, reached_by
 from components.wireguard_mesh import WireGuardMesh, WireGuardMeshArgs, mtu, ports
 from config import derive
+from config.iot import POWER_CUT_SECONDS
 from config.loader import load_site
 from config.site import HostSection
 
@@ -86,6 +87,7 @@ if section and section.iot:
         docker,
     )
     endpoints |= stack.endpoints
+    pulumi.export("powerCutSeconds", POWER_CUT_SECONDS)
     pulumi.export("certificateAuthority", stack.certificate_authority)
     if stack.page_pin:
         pulumi.export("pagePin", stack.page_pin)

@@ -29,6 +29,10 @@ READINGS_SHARE = 0.6
 QUEUE_HOURS = 6
 MIN_QUEUED, MAX_QUEUED = 100_000, 400_000
 
+#: W: what was acknowledged so long before a power cut is stored; of what came later something may be lost. Measured by
+#: `make drills` (docs/benchmarks.md); the broker's reason is in ADR 18.
+POWER_CUT_SECONDS = 1.0
+
 #: A server's certificate that is valid longer is refused by phones.
 MAX_SERVER_DAYS = 825
 #: A number that a value can be compared with.

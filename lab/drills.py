@@ -25,9 +25,6 @@ RATE = 20
 #: A cut comes after so many seconds of load, at random.
 LOAD_SECONDS = (8.0, 20.0)
 
-#: W: what was acknowledged this long before a power cut is stored. Stated, and to be measured by these drills.
-EXCUSED_SECONDS = 1.0
-
 #: How long a node may take until all is healthy again, under emulation, and its collector until all is stored.
 BACK_SECONDS = 420
 STORED_SECONDS = 60

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from components.iot_stack.on_node import mend
 from components.iot_stack.telegraf import UNDELIVERED
-from lab.drills import EXCUSED_SECONDS
+from config.iot import POWER_CUT_SECONDS
 from lab.pipeline.pipeline import Load, Pipeline
 from lab.pipeline.site import Kind
 
@@ -72,8 +72,8 @@ class Loss:
         stored: those of them that can be queried in the end.
         missing: the others.
         excused: those of the missing that were sent before all was killed at once, and acknowledged less than
-            `EXCUSED_SECONDS` before it, or read as acknowledged after it: the broker writes to its disk once a round of
-            its loop, and acknowledges within the round (2.1.2, plugins/persist-sqlite/tick.c).
+            `POWER_CUT_SECONDS` before it, or read as acknowledged after it: the broker writes to its disk once a round
+            of its loop, and acknowledges within the round (2.1.2, plugins/persist-sqlite/tick.c).
         in_flight: readings that were acknowledged and not yet to be queried, right before the harm.
     """
 
@@ -186,7 +186,7 @@ def lose(kind: Kind, name: str, folder: Path, *, seconds: float | None = None) -
         acknowledged = {each.reading for each in log}
         missing = pipeline.drained(acknowledged, QUIET_SECONDS, DRAIN_SECONDS)
     excused = {
-        each.reading for each in log if drill.all_at_once and each.sent < pipeline.killed < each.at + EXCUSED_SECONDS
+        each.reading for each in log if drill.all_at_once and each.sent < pipeline.killed < each.at + POWER_CUT_SECONDS
     }
     return Loss(
         kind=kind,

@@ -654,6 +654,7 @@ def test_a_site_tells_where_it_is_reached() -> None:
     assert outputs["facts"] == FACTS
     assert outputs["mesh"] == {"addresses": ["10.100.0.2/24", "fd5c:9a1e:27d4::2/64"], "peers": ["hq"]}
     assert outputs["certificateAuthority"].startswith("-----BEGIN CERTIFICATE-----\n")
+    assert outputs["powerCutSeconds"] == 1.0
 
 
 def test_headquarters_tells_its_peers() -> None:

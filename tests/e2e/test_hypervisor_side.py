@@ -10,12 +10,13 @@ import pytest
 
 from components.edge_node import hypervisor as programs
 from components.edge_node.on_hypervisor.keep_running import LOOK_SECONDS
+from config.iot import POWER_CUT_SECONDS
 from config.loader import REGISTRY
 from config.registry import load_registry
 from lab import hypervisor
 from lab.boot import analysed
 from lab.console import LabError
-from lab.drills import EXCUSED_SECONDS, RATE, kill_qemu, power_cuts
+from lab.drills import RATE, kill_qemu, power_cuts
 from lab.hypervisor import ROOT, inside_command
 from lab.sensors import at_headquarters, now_ms, on_node
 from lab.stacks import Stack
@@ -116,7 +117,7 @@ def test_after_the_hypervisors_power_cut_its_nodes_run_with_every_reading_and_al
     assert inside("virsh", "domstate", "hq").stdout.strip() == "shut off"
     [cut] = power_cuts(oslo, 1, cut=restart_hypervisor)
     assert cut.acknowledged > RATE
-    assert cut.age <= EXCUSED_SECONDS, cut
+    assert cut.age <= POWER_CUT_SECONDS, cut
     assert on_node(oslo, BOOT_ID) != boot
     assert not answers_through_the_tunnel(oslo), "it booted without headquarters"
     back = now_ms()
