@@ -78,11 +78,19 @@ def mesh_forward(inbound: Inbound) -> list[str]:
     ]
 
 
-def table(*, input_policy: str, input_rules: Sequence[str], forward_rules: Sequence[str]) -> str:
+def table(
+    *,
+    input_policy: str,
+    input_rules: Sequence[str],
+    forward_rules: Sequence[str],
+    prerouting_rules: Sequence[str] = (),
+) -> str:
     """Render the table, made anew in one transaction; all others stay, Docker's among them."""
+    prerouting = _chain("prerouting", "type filter hook prerouting priority raw; policy accept;", prerouting_rules)
     return (
         "table inet fjord_edge\ndelete table inet fjord_edge\ntable inet fjord_edge {\n"
         + "".join(f"    {line}\n" for line in _SENDERS)
+        + (prerouting if prerouting_rules else "")
         + _chain("input", f"type filter hook input priority filter; policy {input_policy};", input_rules)
         + _chain("forward", "type filter hook forward priority filter - 10; policy accept;", forward_rules)
         + "}\n"

@@ -62,13 +62,18 @@ def host_files(node: Node, inbound: Inbound) -> list[File]:
 #: A new connection from outside into one of Docker's bridges that is none to a published port.
 _NO_BYPASS = 'iifname != "br-*" oifname "br-*" ct state new ct status & dnat == 0 drop'
 
+#: What comes in by an uplink or the farm's network for an address of the node that is another interface's.
+_NO_DETOUR = 'iifname "eth*" fib daddr type local fib daddr . iif type != local drop'
+
 
 def nftables(inbound: Inbound) -> str:
     """Render nft(8)'s rules: what comes in, and what comes out of the tunnels.
 
     A container's published port does not come in here but is forwarded, by Docker's rules and only to the address it is
     bound to. Docker before 28 lets a neighbour's packet that names the container itself go on to that port, also if it
-    is published on the loopback alone; here such a packet ends.
+    is published on the loopback alone; here such a packet ends. So does one that comes by another interface than the
+    one whose address it names: Linux would take it in, and what is published in the farm's network or in the mesh alone
+    would be reached from beside an uplink (nft(8), fib).
     """
     rules = [
         "ct state established,related accept",
@@ -78,7 +83,12 @@ def nftables(inbound: Inbound) -> str:
         "tcp dport 22 accept",
         *(f"udp dport {port} accept" for port in inbound.tunnel_ports),
     ]
-    return table(input_policy="drop", input_rules=rules, forward_rules=[_NO_BYPASS, *mesh_forward(inbound)])
+    return table(
+        input_policy="drop",
+        input_rules=rules,
+        forward_rules=[_NO_BYPASS, *mesh_forward(inbound)],
+        prerouting_rules=[_NO_DETOUR],
+    )
 
 
 def timesyncd_conf(servers: Sequence[str]) -> str:

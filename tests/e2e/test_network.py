@@ -96,10 +96,13 @@ def test_the_broker_is_not_reached_by_the_second_uplink(oslo: Stack) -> None:
     assert sorted(line.split()[3] for line in listening.splitlines()) == [f"{own}:8883", f"{lan(oslo)}:8883"]
 
 
-def neighbour_reaches(stack: Stack, container: str, port: int) -> bool:
-    """Whether one beside the node, who sends packets for its containers to it, has a connection to one."""
+def container_address(stack: Stack, container: str) -> str:
     template = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
-    address = on_node(stack, f"docker inspect --format '{template}' {container}").strip()
+    return on_node(stack, f"docker inspect --format '{template}' {container}").strip()
+
+
+def neighbour_reaches(stack: Stack, address: str, port: int) -> bool:
+    """Whether one beside the node, at its uplink, who sends packets for an address to it, has a connection."""
     own = stack.site.node.network.address.ip
     script = f"ip route add {address} via {own}; timeout 5 bash -c ': < /dev/tcp/{address}/{port}'"
     try:
@@ -110,7 +113,12 @@ def neighbour_reaches(stack: Stack, container: str, port: int) -> bool:
 
 @pytest.mark.parametrize(("container", "port"), [("influxdb", 8086), ("mosquitto", 1883), ("mosquitto", 8883)])
 def test_a_neighbour_reaches_a_container_by_its_published_address_alone(oslo: Stack, container: str, port: int) -> None:
-    assert not neighbour_reaches(oslo, container, port)
+    assert not neighbour_reaches(oslo, container_address(oslo, container), port)
+
+
+def test_a_neighbour_at_the_uplink_reaches_nothing_that_is_published_elsewhere(hq: Stack, oslo: Stack) -> None:
+    assert not neighbour_reaches(oslo, str(lan(oslo)), 8883)
+    assert not neighbour_reaches(hq, "10.100.0.1", 8086)
 
 
 @pytest.mark.usefixtures("cut")
