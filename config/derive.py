@@ -269,6 +269,11 @@ class CertifiedKey:
     certificate: str
 
 
+def certified_private(seed: Seed, site: str, purpose: Purpose, epoch: int) -> str:
+    """The private key of an authority or a server, PEM: whatever its certificate says, the key is the same."""
+    return _private_pem(_p256_key(seed, site, purpose, epoch))
+
+
 def certificate_authority(
     seed: Seed, site: str, epoch: int, *, not_before: date, not_after: date, purpose: Purpose = Purpose.MQTT_CA
 ) -> CertifiedKey:

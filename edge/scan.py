@@ -14,7 +14,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from config import derive
-from config.derive import Seed
+from config.derive import Purpose, Seed
 from config.iot import SERVICES
 from config.loader import REGISTRY, published_passphrase
 from config.registry import Registry, load_registry
@@ -67,7 +67,10 @@ def state(stack: str) -> dict[str, Any]:
 def derived(
     seed: Seed, name: str, section: SiteSection | HostSection, peers: Mapping[str, str] = MappingProxyType({})
 ) -> dict[str, str]:
-    """The secrets that a site derives from a seed now, by what each is; shared ones with these `identity_keys`."""
+    """The secrets that a site derives from a seed now, by what each is; shared ones with these `identity_keys`.
+
+    The page's PIN is not among them: six digits are in many texts by chance.
+    """
     epochs = section.epochs
     own = derive.identity_key(seed, name, epochs.identity)
     found = {
@@ -88,6 +91,13 @@ def derived(
         devices = [*(sensor.id for sensor in iot.sensors), *iot.gateways] if iot else []
         for user in (*SERVICES, *devices) if iot else ():
             found[f"MQTT {user}"] = derive.mqtt_user(seed, name, user, epochs.passwords).password
+    for purpose, epoch in (
+        (Purpose.MQTT_CA, epochs.mqtt_authority),
+        (Purpose.PAGE_CA, epochs.mqtt_authority),
+        (Purpose.MQTT_SERVER, epochs.mqtt_server),
+        (Purpose.PAGE_SERVER, epochs.mqtt_server),
+    ):
+        found[f"{purpose} key"] = _body(derive.certified_private(seed, name, purpose, epoch))
     return found
 
 

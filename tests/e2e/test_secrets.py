@@ -39,6 +39,18 @@ def test_processes_and_containers_hold_none_in_words_or_environment(stack: Stack
     assert leaked(stack, containers) == []
 
 
+def test_logs_of_the_node_hold_none(stack: Stack) -> None:
+    """They are searched on the node: the secrets go there by standard input, and nothing but a number comes back."""
+    collect = "journalctl --boot --no-pager; for each in $(docker ps --all --quiet); do docker logs $each; done"
+    search = (
+        f"{{ {collect}; }} > /run/logs 2>&1; grep --count --fixed-strings --file=- /run/logs; wc --lines < /run/logs"
+    )
+    secrets = "".join(f"{secret}\n" for secret in derived(stack.seed, stack.name, stack.site).values())
+    found, lines = on_node(stack, f"sudo sh -c '{search}; rm /run/logs'", stdin=secrets).split()
+    assert int(lines) > 100
+    assert found == "0"
+
+
 def test_configuration_is_its_own_services_alone(oslo: Stack) -> None:
     readable = on_node(
         oslo,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from config.derive import Seed, identity_key, summary_account
+from config.derive import Seed, certificate_authority, identity_key, server_certificate, summary_account
 from config.loader import PROJECT, REGISTRY
 from config.registry import load_registry
 from edge import scan
@@ -161,3 +161,15 @@ def test_what_the_seeds_before_and_after_give_is_looked_for_too(world: World, tm
     assert without == ""
     assert found["former seed's tunnel key"] == former
     assert found["next seed's seed"] == seeds["nextSeed"]
+
+
+def test_the_keys_that_have_certificates_are_known() -> None:
+    life = site_section("oslo").iot
+    assert life
+    days: Any = {"not_before": life.certificates.not_before, "not_after": life.certificates.not_after}
+    authority = certificate_authority(SEED, "oslo", 1, **days)
+    server = server_certificate(SEED, "oslo", 1, authority=authority, names=["any"], addresses=[], **days)
+    assert SECRETS["mqtt-ca key"] in authority.private
+    assert SECRETS["mqtt-server key"] in server.private
+    assert SECRETS["mqtt-ca key"] not in server.private
+    assert {"page-ca key", "page-server key"} < SECRETS.keys()
