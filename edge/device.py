@@ -92,7 +92,7 @@ def _add(site: Site, iot: Iot, arguments: argparse.Namespace) -> None:
     text = site.config_file.read_text()
     limits = {side: limit for side in ("low", "high") if (limit := getattr(arguments, side)) is not None}
     sensor = {"id": arguments.id, "pen": arguments.pen, "quantities": arguments.quantity}
-    if arguments.every:
+    if arguments.every is not None:
         sensor["everySeconds"] = arguments.every
     [quantity, *_] = arguments.quantity
     if arguments.unit:

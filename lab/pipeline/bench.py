@@ -105,7 +105,8 @@ def _queryable(pipeline: Pipeline) -> Iterator[str]:
             seen[int(float(value))] = float(moment)
         load.result()
         sent = {each.reading[1]: each.sent for each in load.log()}
-    yield f"  published to queryable: {Spread.of([seen[value] - sent[value] for value in sent if value in seen])}"
+    took = [seen[value] - sent[value] for value in sent if value in seen]
+    yield f"  published to queryable: {Spread.of(took)}; {len(sent) - len(took)} of {len(sent)} not seen"
 
 
 def _sustained(pipeline: Pipeline) -> Iterator[str]:

@@ -124,6 +124,7 @@ def test_a_quantity_that_is_new_comes_with_its_unit_and_the_limits_are_its_own(f
         ("new", ["--quantity", "salt", "--unit", "‰", "--low", "9", "--high", "8"], "low 9.0 is not below high 8.0"),
         ("new", ["--quantity", "oxygen", "--quantity", "temperature", "--low", "1"], "are of one quantity; write the"),
         ("new", ["--quantity", "oxygen", "--every", "100000"], "sensors.2.everySeconds = 100000"),
+        ("new", ["--quantity", "oxygen", "--every", "0"], "sensors.2.everySeconds = 0"),
     ],
 )
 def test_a_mistake_is_told_with_its_remedy_and_nothing_is_written(
