@@ -18,7 +18,7 @@ FUTURE_SECONDS = 300
 #: Of each minute, sensor and reason so many payloads that are no readings are kept, cut to so many bytes.
 KEPT_REJECTED, KEPT_BYTES = 10, 200
 
-#: InfluxDB drops what is older than the retention without a word; what is so close to it is refused before, and counted.
+#: InfluxDB drops what is older than the retention without a word; so close to it a reading is refused, and counted.
 _EDGE_MS = 3_600_000
 
 DATABASE = "iot_data"
