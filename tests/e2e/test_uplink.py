@@ -169,34 +169,48 @@ def test_what_an_outage_kept_back_comes_afterwards_though_the_uplink_is_killed(o
 
 # What is on the wire
 
-#: What comes out of the tunnel for the store, as bytes a connection; until it is told that it is enough.
+#: What comes out of the tunnel for the store, as bytes a connection, and what else comes out of it, as address family,
+#: protocol and port; until it is told that it is enough.
 SNIFFER = """\
 import base64, json, os, socket
 sniffer = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))
 sniffer.bind(("wg0", 0))
 sniffer.settimeout(1)
-connections = {}
+connections, others = {}, set()
 while not os.path.exists("/run/sniffed-enough"):
     try:
-        packet = sniffer.recv(65535)
+        packet, (_, _, kind, *_) = sniffer.recvfrom(65535)
     except TimeoutError:
         continue
+    if kind == socket.PACKET_OUTGOING:
+        continue
     if packet[0] >> 4 != 4 or packet[9] != 6:
+        others.add((packet[0] >> 4, packet[9] if packet[0] >> 4 == 4 else packet[6], 0))
         continue
     tcp = packet[(packet[0] & 15) * 4:int.from_bytes(packet[2:4], "big")]
     payload = tcp[(tcp[12] >> 4) * 4:]
-    if int.from_bytes(tcp[2:4], "big") == 8086 and payload:
+    if int.from_bytes(tcp[2:4], "big") != 8086:
+        others.add((4, 6, int.from_bytes(tcp[2:4], "big")))
+    elif payload:
         connection = packet[12:16] + tcp[:2]
         connections.setdefault(connection, {})[int.from_bytes(tcp[4:8], "big")] = payload
-print(json.dumps([[[number, base64.b64encode(part).decode()] for number, part in sorted(parts.items())]
-                  for parts in connections.values()]))
+print(json.dumps([[[[number, base64.b64encode(part).decode()] for number, part in sorted(parts.items())]
+                   for parts in connections.values()], sorted(others)]))
 """
 
 
-def requests(captured: str) -> list[tuple[str, str]]:
+class Capture:
+    """What came out of the tunnel."""
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[str, str]] = []
+        self.others: list[list[int]] = []
+
+
+def requests(connections: list[list[tuple[int, str]]]) -> list[tuple[str, str]]:
     """Head and body of each request that was seen as a whole, bodies unpacked."""
     found = []
-    for parts in json.loads(captured):
+    for parts in connections:
         stream, end = b"", None
         for number, part in parts:
             content = base64.b64decode(part)
@@ -210,8 +224,8 @@ def requests(captured: str) -> list[tuple[str, str]]:
 
 
 @contextmanager
-def sniffing(hq: Stack) -> Iterator[list[tuple[str, str]]]:
-    seen: list[tuple[str, str]] = []
+def sniffing(hq: Stack) -> Iterator[Capture]:
+    seen = Capture()
     on_node(hq, "sudo rm --force /run/sniffed-enough")
     with ThreadPoolExecutor(1) as pool:
         told = pool.submit(on_node, hq, "sudo timeout 280 python3 -", stdin=SNIFFER)
@@ -220,7 +234,8 @@ def sniffing(hq: Stack) -> Iterator[list[tuple[str, str]]]:
             yield seen
         finally:
             on_node(hq, "sudo touch /run/sniffed-enough")
-        seen += requests(told.result())
+        connections, seen.others = json.loads(told.result())
+        seen.requests = requests(connections)
 
 
 def parts_of(line: str) -> tuple[str, dict[str, str], dict[str, str]]:
@@ -240,17 +255,24 @@ def test_on_the_wire_is_nothing_that_is_not_on_the_allow_list(oslo: Stack, hq: S
     with oslo.edited("iot", "uplink", value=uplink | {"lateHorizonHours": 1}), sniffing(hq) as seen:
         on_node(oslo, "docker kill uplink && sudo rm /srv/fjord-edge/uplink/state.json && docker start uplink")
         oslo.up()
+        publish(oslo, Reading("pen2-oxygen", "oxygen", 5.0, now_ms()))
+        low = "SELECT raised FROM alarm WHERE rule = 'low' AND raised = true AND time > now() - 10m"
+        assert eventually(lambda: at_headquarters(hq, "oslo", low), 90)
+        publish(oslo, Reading("pen2-oxygen", "oxygen", 9.0, now_ms()))
         assert eventually(lambda: minute in sent(hq, "barge", "humidity", minute), 90)
         assert eventually(lambda: status(oslo).get("waiting") == 0, 60)
     oslo.up()
-    lines = [parts_of(line) for head, body in seen if head.startswith("POST /write") for line in body.splitlines()]
-    assert {"summary", "site"} <= {measurement for measurement, _, _ in lines}
+    lines = [
+        parts_of(line) for head, body in seen.requests if head.startswith("POST /write") for line in body.splitlines()
+    ]
+    assert seen.others == []
+    assert {"summary", "site", "alarm"} <= {measurement for measurement, _, _ in lines}
     for measurement, tags, fields in lines:
         assert tags.keys() <= ALLOWED[measurement].tags
         assert fields.keys() <= ALLOWED[measurement].fields
     personal = [fields for _, tags, fields in lines if tags.get("quantity") == "humidity" and "group" in tags]
     assert {"count": "5i", "mean": "64.0", "stddev": "2.0"} in personal
     assert all(fields.keys() == {"count", "mean", "stddev"} for fields in personal)
-    everything = "\n".join(head + body for head, body in seen)
+    everything = "\n".join(head + body for head, body in seen.requests)
     named = [sensor.id for sensor in oslo.site.iot.sensors if sensor.id in everything]  # type: ignore[union-attr]
     assert named == []
