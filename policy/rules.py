@@ -122,7 +122,7 @@ def files(resource: Resource) -> dict[str, str]:
     if resource.type == COMMAND:
         return _unpacked(str(resource.properties.get("stdin") or UNKNOWN))
     if resource.type == FIRST_BOOT:
-        asked = yaml.safe_load(resource.properties["userData"])
+        asked = yaml.load(resource.properties["userData"], Loader=yaml.CSafeLoader)
         written = asked.get("write_files", []) if isinstance(asked, dict) else []
         return {file["path"]: file["content"] for file in written}
     return {}
@@ -219,7 +219,7 @@ def _plain_listeners(configuration: str) -> set[int]:
 
 def _farm_networks(first_boot: Resource) -> list[str]:
     """The networks of a node that have no way out."""
-    interfaces = yaml.safe_load(first_boot.properties["networkConfig"])["config"]
+    interfaces = yaml.load(first_boot.properties["networkConfig"], Loader=yaml.CSafeLoader)["config"]
     subnets = [each["subnets"] for each in interfaces if not any("gateway" in subnet for subnet in each["subnets"])]
     return [str(ip_interface(subnet["address"]).network) for group in subnets for subnet in group]
 
