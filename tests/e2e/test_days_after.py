@@ -90,9 +90,9 @@ def fill(oslo: Stack) -> None:
     """
     last = now_ms() // 1000 - 864_000
     lines = [f'drill text="{secrets.token_urlsafe(384)}" {last - number}' for number in range(4_000)]
-    password = derive.influxdb_password(oslo.seed, "oslo", "telegraf", oslo.site.epochs.passwords)
+    user, password = derive.collector_account(oslo.seed, "oslo", oslo.site.epochs.passwords)
     url = f"http://127.0.0.1:{INFLUXDB_PORT}/write?db={DATABASE}&precision=s"
-    on_node(oslo, "umask 077; cat >fill", stdin=f'user = "telegraf:{password}"\nurl = "{url}"\n')
+    on_node(oslo, "umask 077; cat >fill", stdin=f'user = "{user}:{password}"\nurl = "{url}"\n')
     ask = "curl --fail-with-body --silent --show-error --config fill --data-binary @- && rm fill"
     on_node(oslo, ask, stdin="\n".join(lines))
 
