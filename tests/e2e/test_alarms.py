@@ -5,15 +5,17 @@ import hmac
 import json
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from config import derive
 from lab import hypervisor
-from lab.sensors import Reading, now_ms, on_node, publish, query
+from lab.sensors import Reading, mosquitto_pub, now_ms, on_node, publish, query
 from lab.stacks import Stack
 from tests.e2e.waiting import eventually
 
@@ -116,6 +118,22 @@ server.serve_forever()
 """
 
 
+def acknowledged_during(oslo: Stack, ends: threading.Event) -> list[Reading]:
+    """Readings, one after the other, that the broker took by the passwords of now; until the event."""
+    taken = []
+    while not ends.is_set():
+        reading = Reading("pen1-temp", "temperature", 7.5, now_ms())
+        if mosquitto_pub(oslo, reading.sensor, reading.topic, reading.payload).returncode == 0:
+            taken.append(reading)
+    return taken
+
+
+def missing(oslo: Stack, readings: list[Reading]) -> set[int]:
+    first = readings[0].time
+    rows = query(oslo, f"SELECT value FROM reading WHERE sensor = 'pen1-temp' AND time >= {first}ms")
+    return {reading.time for reading in readings} - {row["time"] for row in rows}
+
+
 @pytest.mark.long
 @pytest.mark.usefixtures("well")
 def test_after_other_passwords_all_speak_and_a_webhook_is_told_until_it_accepts(oslo: Stack) -> None:
@@ -129,7 +147,19 @@ def test_after_other_passwords_all_speak_and_a_webhook_is_told_until_it_accepts(
         port = receiver.stdout.readline().strip()
         webhook = {"webhook": f"http://{address}:{port}/farm"}
         with oslo.edited("epochs", value={"passwords": 2}), oslo.edited("iot", "alarms", value=webhook):
-            oslo.up()
+            ends = threading.Event()
+            with ThreadPoolExecutor(1) as pool:
+                sending = pool.submit(acknowledged_during, oslo, ends)
+                try:
+                    oslo.up()
+                finally:
+                    ends.set()
+            readings = sending.result()
+            started = on_node(oslo, "date +%s%3N --date=$(docker inspect --format '{{.State.StartedAt}}' telegraf)")
+            assert [each for each in readings if each.time < int(started)], (
+                "none came while the collector of before ran"
+            )
+            assert eventually(lambda: not missing(oslo, readings), 60), missing(oslo, readings)
             low = oxygen(oslo, 5.0)
             told: list[dict[str, Any]] = []
             while not told or told[-1]["topic"] != LOW:
