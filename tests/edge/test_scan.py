@@ -17,13 +17,12 @@ from edge.recorder.recording import Registered, Secret
 from edge.site import Site
 from lab.paths import CHECKOUT
 from lab.stacks import passphrase
+from tests.edge.salts import EMPTY, OF_A_TEAM
 from tests.edge.world import World
 from tests.recording import committed
 from tests.sites import SEED, STACKS, section, site_section
 
 SALT = yaml.safe_load((CHECKOUT / "Pulumi.oslo.yaml").read_text())["encryptionsalt"]
-EMPTY = "v1:YrPiGN3BC9s=:v1:6Svd1icJJqKBF+pc:bj4UHN56uek+xeDJAKt7ugZ7VW9dgg=="
-OF_A_TEAM = "v1:c2FsdHNhbHQ=:v1:AAAAAAAAAAAAAAAA:zy1m3MVDG0A1uRN6wtJospqk5f6wVA=="
 PEERS = scan.identity_keys(load_registry(REGISTRY), "oslo")
 SECRETS = scan.derived(SEED, "oslo", site_section("oslo"), PEERS)
 

@@ -1,30 +1,20 @@
 """What a plan says of a site's files alone."""
 
-import base64
-import hashlib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from config.loader import PUBLISHED_SALTS
 from edge.plan.files import by_files
 from edge.plan.revisions import Revision
 from edge.plan.verdict import Verdict
 from edge.site import SECTION
+from tests.edge.salts import EMPTY, OF_A_TEAM
 
 SITE: dict[str, Any] = {"node": {"dataDiskGib": 16}, "iot": {"storage": {"retentionDays": 300}}}
 BACKEND = "s3://vest?region=eu-north-1"
-
-
-def sealed(passphrase: str, salt: bytes = b"saltsalt") -> str:
-    """A stack file's `encryptionsalt`, as the engine makes it (config/crypt.go)."""
-    key = hashlib.pbkdf2_hmac("sha256", passphrase.encode(), salt, 1_000_000, 32)
-    nonce = bytes(12)
-    parts = (salt, nonce, AESGCM(key).encrypt(nonce, b"pulumi", None))
-    return "v1:{}:v1:{}:{}".format(*(base64.b64encode(part).decode() for part in parts))
 
 
 def revision(
@@ -93,7 +83,7 @@ def test_a_state_that_lies_elsewhere_is_told(tmp_path: Path) -> None:
 def test_a_state_beyond_the_allowed_places_is_refused(
     tmp_path: Path, before: dict[str, Any] | None, backend: str, place: str
 ) -> None:
-    line = {"encryptionsalt": sealed("of the team")}
+    line = {"encryptionsalt": OF_A_TEAM}
     found = told(tmp_path, before, SITE, line, {"backend": backend} | line)
     why = f"config/mesh/oslo.yaml: backend: {place} is not among the backends of policy/places.json; "
     assert found[Verdict.REFUSED] == f"{why}use another, or add it there"
@@ -104,14 +94,14 @@ def test_a_state_on_the_same_machine_is_nowhere_else(tmp_path: Path) -> None:
 
 
 def test_a_new_site_by_a_passphrase_of_its_own_has_nothing_to_tell(tmp_path: Path) -> None:
-    assert told(tmp_path, None, SITE, {}, {"encryptionsalt": sealed("of the team")}) == {}
+    assert told(tmp_path, None, SITE, {}, {"encryptionsalt": OF_A_TEAM}) == {}
 
 
 @pytest.mark.parametrize(
     ("lines", "why"),
     [
         ({}, "missing: nobody can say what encrypts the seed"),
-        ({"encryptionsalt": sealed("")}, "the passphrase is empty"),
+        ({"encryptionsalt": EMPTY}, "the passphrase is empty"),
         (
             {"encryptionsalt": f"v1:{next(iter(PUBLISHED_SALTS))}:v1:a:b"},
             "the passphrase is the published one of the example hq",
