@@ -141,7 +141,7 @@ def test_after_other_passwords_all_speak_and_a_webhook_is_told_until_it_accepts(
     lan = oslo.site.node.network.lan
     assert lan
     address = str(next(lan.address.network.hosts()))
-    command = hypervisor.operator_command(["timeout", "500", sys.executable, "-c", RECEIVER, address])
+    command = hypervisor.operator_command(["timeout", "1200", sys.executable, "-c", RECEIVER, address])
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as receiver:
         assert receiver.stdout
         port = receiver.stdout.readline().strip()
