@@ -16,10 +16,10 @@ MQTT_TLS_PORT, MQTT_PORT = 8883, 1883
 HEALTH_PORT = 8080
 TUNNEL_HEALTH_PORT = 8081
 
-#: Users that exist in no image; official images and others then behave the same.
 #: The broker's.
 MEMORY_MIB = 288
 
+#: Users that exist in no image; official images and others then behave the same.
 MOSQUITTO_USER = 1883
 TELEGRAF_USER = 8125
 

@@ -6,7 +6,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from components.iot_stack.on_node import mend
@@ -86,14 +86,14 @@ class Loss:
     in_flight: int
 
 
-def _killed(*programs: str, seconds: float = AWAY_SECONDS, after: float = AFTER_SECONDS) -> Drill:
+def _killed(*programs: str) -> Drill:
     def harm(pipeline: Pipeline, seconds: float) -> None:
         pipeline.kill(*programs)
         time.sleep(seconds)
         for program in programs:
             pipeline.start(program)
 
-    return Drill(harm, seconds, after, all_at_once=programs == PROGRAMS)
+    return Drill(harm, all_at_once=programs == PROGRAMS)
 
 
 def _database_away(pipeline: Pipeline, seconds: float) -> None:
@@ -133,7 +133,6 @@ _MEND_LOG = """
 import sys
 from pathlib import Path
 from components.iot_stack.on_node import mend
-from components.iot_stack.telegraf import UNDELIVERED
 mend.mend_log(Path(sys.argv[1]))
 """
 
@@ -152,7 +151,7 @@ def _started_twice(pipeline: Pipeline) -> None:
 DRILLS: Mapping[str, Drill] = {
     **{f"{program} killed": _killed(program) for program in PROGRAMS},
     "all killed at once": _killed(*PROGRAMS),
-    "mosquitto away": _killed("mosquitto", seconds=LONG_AWAY_SECONDS, after=LONG_AFTER_SECONDS),
+    "mosquitto away": replace(_killed("mosquitto"), seconds=LONG_AWAY_SECONDS, after=LONG_AFTER_SECONDS),
     "influxdb stopped": Drill(_database_away, seconds=120.0, rate=RATE // 2),
     "disk full and freed": Drill(_disk_freed, seconds=10.0, disk_mib=384),
     "disk full, all killed": Drill(_disk_full, seconds=10.0, disk_mib=384, all_at_once=True),
