@@ -42,6 +42,11 @@ def port_of(endpoint: str) -> int:
     return int(endpoint.rpartition(":")[2])
 
 
+def host_of(endpoint: str) -> str:
+    """The name or address of host:port."""
+    return urlsplit(f"//{endpoint}").hostname or endpoint
+
+
 def _can_be_dialled(endpoint: str) -> str:
     if not re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?):[0-9]{1,5}", endpoint):
         raise ValueError("not host:port; write a name or an address and a port, hq.example.com:51820")
@@ -78,9 +83,7 @@ def place_of(backend: str) -> str | None:
         case "file":
             return None
         case "s3" if "endpoint" in options:
-            return (
-                urlsplit(options["endpoint"]).hostname or options["endpoint"].rpartition(":")[0] or options["endpoint"]
-            )
+            return host_of(options["endpoint"].rpartition("//")[2])
         case "s3":
             return options.get("region", parts.netloc)
     return parts.hostname

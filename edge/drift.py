@@ -13,6 +13,7 @@ from components._services import CONFIG_LABEL
 from components.edge_node.facts import COMPARE_FACTS, UPGRADED_FACTS
 from config.base import VALUE_LIMIT
 from edge import site as command
+from edge.scan import state
 from edge.site import EdgeError, Site, table
 
 #: A node that does not tell within it is cut off, as far as this is concerned.
@@ -200,10 +201,7 @@ def _inspected(site: Site) -> list[dict[str, Any]]:
 
 def _resources(site: Site) -> list[dict[str, Any]]:
     """The state's resources; secrets in it stay encrypted."""
-    done = command.run(["pulumi", "stack", "export", "--stack", site.name])
-    if done.returncode != 0:
-        raise command.refused("stack export", site.name, done)
-    resources: list[dict[str, Any]] = json.loads(done.stdout)["deployment"].get("resources", [])
+    resources: list[dict[str, Any]] = state(site.name)["deployment"].get("resources", [])
     return resources
 
 

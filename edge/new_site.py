@@ -25,7 +25,7 @@ from config.derive import SEED_BYTES, Seed
 from config.iot import MAX_SERVER_DAYS
 from config.loader import CHECKOUT, PROJECT, REGISTRY, public_keys
 from config.names import Name
-from config.registry import Entry, load_registry, read_entry, shown
+from config.registry import Entry, host_of, load_registry, read_entry, shown
 from config.site import Epochs
 from config.versions import IMAGES
 from edge import site as command
@@ -199,7 +199,7 @@ def _places(entry: Entry) -> list[str]:
     """Where headquarters is to be named beside its own files."""
     if entry.role == "site" or entry.endpoint is None:
         return []
-    host = entry.endpoint.rpartition(":")[0].strip("[]")
+    host = host_of(entry.endpoint)
     return [f"Add {host} to `headquarters` in policy/places.json: a node speaks to no place that is not there."]
 
 

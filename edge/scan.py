@@ -119,11 +119,17 @@ def unencrypted(exported: Mapping[str, Any], *, allow_published: bool = False) -
         return [("secrets provider", f"{kind}; pulumi stack change-secrets-provider encrypts what is there")]
     if kind != "passphrase":
         return []
-    salt, remedy = provider["state"]["salt"], "pulumi stack change-secrets-provider passphrase"
+    weakness = known_passphrase(provider["state"]["salt"], allow_published=allow_published)
+    remedy = "pulumi stack change-secrets-provider passphrase"
+    return [("secrets provider", f"{weakness}; {remedy}")] if weakness else []
+
+
+def known_passphrase(salt: str, *, allow_published: bool = False) -> str:
+    """What everybody knows of the passphrase beside this salt; nothing where only its team knows it."""
     example = published_passphrase(salt)
     if example and not allow_published:
-        return [("secrets provider", f"the passphrase is the published one of the example {example}; {remedy}")]
-    return [("secrets provider", f"the passphrase is empty; {remedy}")] if opens(salt, "") else []
+        return f"the passphrase is the published one of the example {example}"
+    return "the passphrase is empty" if opens(salt, "") else ""
 
 
 def opens(salt: str, passphrase: str) -> bool:

@@ -56,8 +56,8 @@ def compare(repository: Repository, base: str, previews: Mapping[str, Mapping[st
         before = repository.extract(commit, Path(folder))
         changed = repository.changed(commit)
         found = touched(changed, before, after) | refusable(before, after)
-        same_rules = not (others := judged_anew(changed, after))
-        sites = sorted(found | others)
+        by_other_rules = judged_anew(changed, after)
+        sites = sorted(found | by_other_rules)
         plans = fold(plan_sites(sites, before, after), previews or {})
         return Plan(
             base=commit,
@@ -66,7 +66,7 @@ def compare(repository: Repository, base: str, previews: Mapping[str, Mapping[st
             mesh=diagram(before, after),
             # What other rules find is their change's doing, whatever the site was before.
             broken=[
-                each for plan in plans for each in broken(plan.site, plan.before if same_rules else (), plan.after)
+                each for plan in plans for each in broken(plan.site, () if by_other_rules else plan.before, plan.after)
             ],
             approvals=approvals(before.codeowners, changed),
             stale_codeowners=_is_stale(after),

@@ -1,11 +1,11 @@
 """Where a site's state lies and what encrypts its seed, which no policy sees; judged where a change touches it."""
 
+import contextlib
 from collections.abc import Iterator
 
-from config.loader import published_passphrase
 from config.registry import place_of, shown
 from edge.plan.revisions import Revision
-from edge.scan import opens
+from edge.scan import known_passphrase
 from policy.rules import PLACES, is_allowed
 
 
@@ -29,15 +29,8 @@ def _passphrase(site: str, salt: object) -> Iterator[str]:
     remedy = f"pulumi stack change-secrets-provider passphrase --stack {site}"
     if not isinstance(salt, str):
         yield f"{where}: missing: nobody can say what encrypts the seed; copy the line from where it was encrypted"
-    elif example := published_passphrase(salt):
-        yield f"{where}: the passphrase is the published one of the example {example}; {remedy}, then another seed"
-    elif _is_empty(salt):
-        yield f"{where}: the passphrase is empty; {remedy}, then another seed"
-
-
-def _is_empty(salt: str) -> bool:
-    try:
-        return opens(salt, "")
-    except ValueError:
-        # The engine refuses what is no salt.
-        return False
+        return
+    # The engine refuses what is no salt.
+    with contextlib.suppress(ValueError):
+        if weakness := known_passphrase(salt):
+            yield f"{where}: {weakness}; {remedy}, then another seed"

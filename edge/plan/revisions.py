@@ -33,7 +33,7 @@ class Revision:
 
     folder: Path
 
-    @property
+    @cached_property
     def sites(self) -> set[str]:
         """Those that have a stack file."""
         return {path.name.split(".")[1] for path in self.folder.glob("Pulumi.*.yaml")}
