@@ -2,6 +2,7 @@
 
 import argparse
 import fcntl
+import itertools
 import os
 import shutil
 import sys
@@ -22,6 +23,7 @@ from lab.pipeline.alarms import lateness
 from lab.pipeline.bench import bar
 from lab.pipeline.bench import report as pipeline_report
 from lab.pipeline.loss import HEAD, losses, row
+from lab.pipeline.summaries import losses as summary_losses
 from lab.recovery import RECOVERIES
 from lab.report import report
 from lab.stacks import Stack, existing_stacks
@@ -176,7 +178,7 @@ BENCHES: Mapping[str, Callable[[], None]] = {
 def _drills(arguments: argparse.Namespace) -> None:
     lost = of_the_seed = 0
     print(HEAD)
-    for loss in losses("ours", arguments.times):
+    for loss in itertools.chain(losses("ours", arguments.times), summary_losses(arguments.times)):
         print(row(loss), flush=True)
         if loss.in_flight == 0:
             raise LabError(f"Nothing was in flight when the harm came: {loss.drill}", "See lab/pipeline/loss.py.")

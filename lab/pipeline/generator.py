@@ -38,6 +38,8 @@ class Settings:
         sensors: names and passwords.
         rate: readings a second, all sensors together.
         tick: seconds between two looks at the schedule.
+        first: the time of each sensor's first reading, epoch ms; None for now.
+        step: from one reading's time to its sensor's next, ms.
         subscriber: password of the reader that measures how long each takes; None without a password.
         measure: whether there is that reader.
     """
@@ -49,6 +51,8 @@ class Settings:
     seconds: float
     log: str
     tick: float = 0.01
+    first: int | None = None
+    step: int = 1
     measure: bool = False
     subscriber: str | None = field(default=None, repr=False)
 
@@ -212,14 +216,15 @@ class Generator:
 
     async def _publish(self, count: int) -> None:
         topics = [f"sensors/{name}/{QUANTITY}".encode() for name, _ in self.settings.sensors]
-        begun, first, number = time.monotonic(), time.time_ns() // 1_000_000, 0
+        begun, number = time.monotonic(), 0
+        first = time.time_ns() // 1_000_000 if self.settings.first is None else self.settings.first
         while number < self.settings.rate * self.settings.seconds:
             now = time.monotonic()
             due = min(now - begun, self.settings.seconds) * self.settings.rate
             self.result.late = max(self.result.late, now - begun - number / self.settings.rate)
             batch: dict[int, list[int]] = {}
             while number < due:
-                batch.setdefault(number % count, []).append(first + number // count)
+                batch.setdefault(number % count, []).append(first + number // count * self.settings.step)
                 number += 1
             for index, values in batch.items():
                 self._send(index, topics[index], values)

@@ -112,8 +112,9 @@ class Pipeline:
             self._hold()
             if self._disk_mib:
                 self._make_disk(self._disk_mib)
-            for name in self.site.programs:
-                self.start(name)
+            for name, program in self.site.programs.items():
+                if program.at_once:
+                    self.start(name)
             self._wait(lambda: self._connections(_ESTABLISHED, MQTT_PORT), "telegraf is not at the broker")
         except BaseException:
             self.__exit__()
@@ -192,13 +193,13 @@ class Pipeline:
             raise LabError(f"{words[0]} failed: {done.stderr.strip()}", "See lab/pipeline/pipeline.py.")
         return done.stdout
 
-    def query(self, statement: str) -> list[dict[str, Any]]:
+    def query(self, statement: str, database: str = DATABASE) -> list[dict[str, Any]]:
         """Ask the database; one dictionary a row, series tags included.
 
         Raises:
             LabError: it refused.
         """
-        url = f"http://127.0.0.1:{INFLUXDB_PORT}/query?db={DATABASE}"
+        url = f"http://127.0.0.1:{INFLUXDB_PORT}/query?db={database}&epoch=ms"
         options = [f"url = {json.dumps(url)}", f"data-urlencode = {json.dumps('q=' + statement)}", "get"]
         if self.site.reader:
             options.append(f"user = {json.dumps(':'.join(self.site.reader))}")
@@ -258,9 +259,20 @@ class Pipeline:
 
     @contextlib.contextmanager
     def load(
-        self, sensors: slice, *, rate: float, seconds: float, tick: float = 0.01, measure: bool = False
+        self,
+        sensors: slice,
+        *,
+        rate: float,
+        seconds: float,
+        tick: float = 0.01,
+        measure: bool = False,
+        first: int | None = None,
+        step: int = 1,
     ) -> Iterator[Load]:
-        """Connect these of the site's sensors, to publish from `Load.begin` on; they end with the block."""
+        """Connect these of the site's sensors, to publish from `Load.begin` on; they end with the block.
+
+        The first reading of each is of now, or of another time, and each of its next so many ms later.
+        """
         everyone = [item for item in self.site.passwords.items() if item[0] != SUBSCRIBER]
         chosen = everyone[sensors]
         self._loads += 1
@@ -273,6 +285,8 @@ class Pipeline:
             seconds=seconds,
             log=str(log),
             tick=tick,
+            first=first,
+            step=step,
             measure=measure,
             subscriber=self.site.passwords[SUBSCRIBER],
         )

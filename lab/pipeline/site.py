@@ -45,6 +45,7 @@ class Program:
         files: by their paths in the container.
         data: the folder it may write to.
         image: its name in lab/services/images.py, where it is not the program's own.
+        at_once: whether it starts with the pipeline, and not when somebody starts it.
     """
 
     command: Sequence[str]
@@ -53,6 +54,7 @@ class Program:
     data: str | None
     environment: Sequence[str] = ()
     image: str | None = None
+    at_once: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,8 +124,8 @@ def ours(iot: Iot, more: Mapping[str, Grant] | None = None) -> Site:
     )
 
 
-def iot_of(names: Sequence[str], limits: Mapping[str, Any] | None = None) -> Iot:
-    """Sensors of one quantity, with limits or without."""
+def iot_of(names: Sequence[str], limits: Mapping[str, Any] | None = None, **sections: Mapping[str, Any]) -> Iot:
+    """Sensors of one quantity, with limits or without, and further sections."""
     return Iot.parse(
         {
             "certificates": {"notBefore": str(LIFE["not_before"]), "notAfter": str(LIFE["not_after"])},
@@ -133,6 +135,7 @@ def iot_of(names: Sequence[str], limits: Mapping[str, Any] | None = None) -> Iot
                 {"id": name, "pen": "pen-1", "quantities": [QUANTITY], "everySeconds": _EVERY_SECONDS} for name in names
             ],
             "images": {name: _IMAGE.format(name) for name in ("mosquitto", "telegraf", "influxdb", "services")},
+            **sections,
         },
         file="lab/pipeline/site.py",
     )

@@ -4,21 +4,26 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from config.loader import REGISTRY
 from lab import hypervisor
+from lab.console import LabError
 from lab.paths import CHECKOUT
-from lab.sensors import on_node
+from lab.sensors import Reading, now_ms, on_node, publish, query
 from lab.stacks import Stack
 from tests.documented import RUN_BY
 from tests.e2e.filled_in import fill_in
 from tests.e2e.registered import registered
+from tests.e2e.waiting import eventually
 
 
 def lab(command: str, folder: Path = CHECKOUT, **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -99,19 +104,87 @@ def known_at_headquarters(hq: Stack, **site: dict[str, Any]) -> Iterator[None]:
         hq.up()
 
 
-@pytest.mark.long
-def test_a_site_of_ones_own_is_deployed_beside_oslo_by_the_readmes_steps(hq: Stack, oslo: Stack, copy: Path) -> None:
-    (copy.parent / "backend").mkdir()
-    (copy.parent / "passphrase").write_text("of this test alone")
-    environment = {
+@dataclass(frozen=True)
+class Own(Stack):
+    """A site of another team's: of another checkout, and in a backend of its own."""
+
+    copy: Path
+
+    @property
+    def config_file(self) -> Path:
+        return self.copy / f"Pulumi.{self.name}.yaml"
+
+    @cached_property
+    def _environment(self) -> dict[str, str]:
+        return super()._environment | own_environment(self.copy)
+
+
+def own_environment(copy: Path) -> dict[str, str]:
+    return {
         "PULUMI_BACKEND_URL": f"file://{copy.parent}/backend",
         "PULUMI_CONFIG_PASSPHRASE_FILE": str(copy.parent / "passphrase"),
     }
 
+
+Typed = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def another_seed(own: Callable[[], Own], typed: Typed, hq: Stack) -> None:
+    """Its three steps, each deployed: what was stored stays, what the former seed gave opens nothing."""
+
+    def done(command: str, answers: str = "") -> str:
+        told = typed(command, answers)
+        assert told.returncode == 0, told.stdout + told.stderr
+        return told.stdout
+
+    def merged() -> None:
+        """Headquarters has its keys as its registry file says now."""
+        (REGISTRY / "alesund.yaml").write_text((own().copy / "config/mesh/alesund.yaml").read_text())
+        hq.up()
+
+    def sent(by: Own) -> Reading:
+        reading = Reading("pen1-temp", "temperature", 7.5, now_ms())
+        publish(by, reading)
+        return reading
+
+    def stored(reading: Reading) -> bool:
+        return bool(query(own(), f"SELECT value FROM reading WHERE time = {reading.time}ms"))
+
+    former = own()
+    before = sent(former)
+    assert eventually(lambda: stored(before), 60)
+    done("bin/edge reseed <site>")
+    merged()
+    assert former.config_file.read_text().count("secure:") == 2
+    done("bin/edge reseed <site> --switch")
+    done("pulumi up --stack <site>", "--yes --skip-preview")
+    merged()
+    assert own().seed != former.seed
+    assert stored(before), "the data disk is the same"
+    seen_by_former = own()
+    seen_by_former.__dict__["seed"] = former.seed
+    with pytest.raises(LabError, match=r"[Nn]ot authori"):
+        sent(seen_by_former)
+    after = sent(own())
+    assert eventually(lambda: stored(after), 60)
+    done("bin/edge reseed <site> --finish")
+    assert "unchanged" in done("pulumi up --stack <site>", "--yes --skip-preview")
+    address = yaml.safe_load((REGISTRY / "alesund.yaml").read_text())["address"]
+    on_node(hq, f"ping -n -q -c 1 -w 60 {address}")
+
+
+@pytest.mark.long
+def test_a_site_of_ones_own_is_deployed_beside_oslo_by_the_readmes_steps(hq: Stack, oslo: Stack, copy: Path) -> None:
+    """And then it is given another seed, with which only a deployed site can go on."""
+    (copy.parent / "backend").mkdir()
+    (copy.parent / "passphrase").write_text("of this test alone")
+
     def typed(command: str, answers: str = "") -> "subprocess.CompletedProcess[str]":
         assert command in RUN_BY
         line = command.replace("<site>", "alesund").replace("<hypervisor>", str(hypervisor.ADDRESS))
-        return oslo.shell(f"{line.replace('<team>', '@alesund')} {answers}", folder=copy, environment=environment)
+        return oslo.shell(
+            f"{line.replace('<team>', '@alesund')} {answers}", folder=copy, environment=own_environment(copy)
+        )
 
     for command in ("ssh-keyscan <hypervisor> >> config/known_hosts", "bin/edge new-site <site> --owner <team>"):
         done = typed(command)
@@ -135,8 +208,8 @@ def test_a_site_of_ones_own_is_deployed_beside_oslo_by_the_readmes_steps(hq: Sta
             states = dict(json.loads(typed("bin/edge status <site>", "--json").stdout)["containers"])
             assert states.keys() == set(on_node(oslo, "docker ps --format '{{.Names}}'").split())
             assert [name for name, state in states.items() if not state.startswith("Up ")] == []
+            another_seed(lambda: Own("alesund", oslo.toolchain, copy), typed, hq)
         finally:
-            # None of its sensors ever spoke, which is a reason to stay up.
-            destroyed = typed("bin/edge destroy <site>", "--yes --force")
+            destroyed = typed("bin/edge destroy <site>", "--yes")
             deleted = typed("bin/edge delete-data <site>", "--yes")
     assert (destroyed.returncode, deleted.returncode) == (0, 0), destroyed.stderr + deleted.stderr

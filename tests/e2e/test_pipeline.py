@@ -9,6 +9,7 @@ import pytest
 from components.iot_stack.containers import MEMORY_MIB, MQTT_PORT
 from components.iot_stack.mosquitto import MAX_PACKET, queued_bytes
 from config.iot import MIN_QUEUED
+from lab.pipeline import summaries
 from lab.pipeline.loss import DRILLS, QUIET_SECONDS, lose
 from lab.pipeline.pipeline import Pipeline
 from lab.pipeline.site import QUANTITY
@@ -41,6 +42,13 @@ def test_nothing_that_was_acknowledged_is_missing(drill: str, tmp_path: Path) ->
 
 def test_the_drill_sees_the_seed_lose(tmp_path: Path) -> None:
     assert lose("seed", "telegraf killed", tmp_path).missing > 0
+
+
+def test_no_minute_is_missing_at_headquarters_though_the_uplink_is_killed_while_it_sends(tmp_path: Path) -> None:
+    found = summaries.lose(tmp_path)
+    assert found.in_flight > 0
+    assert found.missing == 0, found
+    assert found.acknowledged > summaries.OUTAGE_HOURS * 50
 
 
 def test_a_flood_while_nobody_reads_leaves_the_broker_within_its_memory(tmp_path: Path) -> None:

@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 from lab.pipeline import mqtt
 from lab.pipeline.bench import LATE_SECONDS, Spread, bar, bottleneck
 from lab.pipeline.generator import Result
+from lab.pipeline.pipeline import Acknowledged
 from lab.pipeline.site import site
+from lab.pipeline.summaries import Summary, expected
 
 
 @given(st.lists(st.integers(0, 2**52), max_size=20), st.integers(1, 7))
@@ -63,3 +65,13 @@ def test_the_sites_of_both_kinds_have_the_same_programs_and_other_doors() -> Non
 def test_passwords_are_not_shown() -> None:
     ours = site("ours", 1)
     assert not [password for password in ours.passwords.values() if password and password in repr(ours)]
+
+
+def test_headquarters_is_to_know_each_minute_in_which_all_devices_report() -> None:
+    def log(*readings: tuple[str, int]) -> list[Acknowledged]:
+        return [Acknowledged(reading, 0.0, 0.0) for reading in readings]
+
+    whole = [("sensor-0", 60_000), ("sensor-1", 60_500), ("sensor-2", 61_000), ("sensor-2", 119_000)]
+    partly = [("sensor-0", 120_000), ("sensor-1", 120_000)]
+    mean = round((60_000 + 60_500 + 90_000) / 3)
+    assert expected(log(*whole, *whole, *partly)) == {60_000: Summary(devices=3, low=60_000, high=119_000, mean=mean)}
