@@ -19,11 +19,12 @@ from components._influxdb import (
     influxdb,
     user_files,
 )
+from components._mender import APPLY_MENDER, mender_files
 from components._own import own_files, own_service
 from components._page import NAMES, internal_ports, page_files, page_service
 from components._services import LOOPBACK
 from components.iot_stack import containers, services
-from components.iot_stack.containers import APPLY_HOOKS, hook_files, reserve
+from components.iot_stack.containers import hook_files, reserve
 from components.iot_stack.mosquitto import mosquitto_files
 from components.iot_stack.telegraf import DATABASE, telegraf_files, tunnel_files
 from components.iot_stack.users import broker_users
@@ -72,8 +73,8 @@ class IoTStack(pulumi.ComponentResource):
         self._args = args
         self._addresses = containers.broker_addresses(args.network)
         self._runner = Runner.on(args.guest, site=name, parent=self)
-        then = f"{reserve(args.iot.queued_messages)} && {APPLY_HOOKS}"
-        args.guest.install(f"{name}-hooks", hook_files(), then=then, parent=self)
+        then = f"{reserve(args.iot.queued_messages)} && {APPLY_MENDER}"
+        args.guest.install(f"{name}-hooks", [*hook_files(), *mender_files()], then=then, parent=self)
         authority = self._authority()
         container, users = self._database(), self._database_users()
         broker, database = self._broker(authority), self._make_users(users, after=[container])

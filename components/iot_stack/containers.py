@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from components._files import CONFIGURATION, DATA, PROGRAMS, File
+from components._files import CONFIGURATION, DATA, File
 from components._services import HealthCheck, Port, Service
 from config.iot import Images
 from config.site import Network
@@ -102,45 +102,6 @@ RESERVED_BYTES = 2048
 
 _BLOCK_BYTES = 4096
 
-_MEND = f"{PROGRAMS}/mend"
-_UNIT = "/etc/systemd/system/fjord-edge-mend"
-
-_SERVICE = f"""\
-[Unit]
-Description=Mends what a service does not mend itself
-After=docker.service
-
-[Service]
-Type=oneshot
-ExecStart={_MEND}
-"""
-
-_BEFORE_DOCKER = f"""\
-[Unit]
-Description=Takes torn ends out of the database's log
-RequiresMountsFor={DATA}
-Before=docker.service
-
-[Service]
-Type=oneshot
-ExecStart={_MEND} log
-
-[Install]
-WantedBy=multi-user.target
-"""
-
-_TIMER = """\
-[Unit]
-Description=A look at the services each minute
-
-[Timer]
-OnBootSec=2min
-OnUnitInactiveSec=1min
-
-[Install]
-WantedBy=timers.target
-"""
-
 #: Prints the topics of the alarms that are raised, as JSON.
 RAISED_ALARMS = f"sudo {CONFIGURATION}/before-shutdown.d/iot-stack raised"
 
@@ -149,7 +110,7 @@ SERVICE_STATUSES = f"sudo {CONFIGURATION}/before-shutdown.d/iot-stack statuses"
 
 
 def hook_files() -> list[File]:
-    """What the node calls before it goes down, before a backup, and each minute."""
+    """What the node calls before it goes down, and before a backup."""
     programs = Path(__file__).parent / "on_node"
     return [
         *(
@@ -160,18 +121,7 @@ def hook_files() -> list[File]:
             )
             for event in ("before-backup", "before-shutdown")
         ),
-        File(path=_MEND, contents=(programs / "mend.py").read_text(), mode=0o755),
-        File(path=f"{_UNIT}.service", contents=_SERVICE),
-        File(path=f"{_UNIT}.timer", contents=_TIMER),
-        File(path=f"{_UNIT}-log.service", contents=_BEFORE_DOCKER),
     ]
-
-
-#: The command that puts them in force.
-APPLY_HOOKS = (
-    "systemctl daemon-reload && systemctl --quiet enable fjord-edge-mend.timer fjord-edge-mend-log.service && "
-    "systemctl start fjord-edge-mend.timer"
-)
 
 
 def reserve(queued_messages: int) -> str:

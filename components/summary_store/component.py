@@ -9,6 +9,7 @@ import pulumi
 from components._docker import Runner
 from components._guest import Guest
 from components._influxdb import APPLY_USERS, INFLUXDB_CONF, INFLUXDB_PORT, influxdb, user_files
+from components._mender import APPLY_MENDER, mender_files
 from components._own import own_files, own_service
 from components._page import NAMES, internal_ports, page_files, page_service
 from components.summary_store.accounts import users
@@ -57,6 +58,7 @@ class SummaryStore(pulumi.ComponentResource):
         self._args = args
         service = influxdb(args.summaries.image, args.address)
         self._runner = Runner.on(args.guest, site=name, parent=self)
+        args.guest.install(f"{name}-hooks", mender_files(), then=APPLY_MENDER, parent=self)
         container = self._runner.run(service, service.files({"influxdb.conf": INFLUXDB_CONF}), depends_on=[args.tunnel])
         password, *former = args.admin
         applied = args.guest.install(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from components.iot_stack.on_node import mend
+from components._mender.on_node import mend
 from components.iot_stack.telegraf import UNDELIVERED
 from config.iot import POWER_CUT_SECONDS
 from lab.pipeline.pipeline import Load, Pipeline
@@ -119,7 +119,7 @@ def _disk_freed(pipeline: Pipeline, seconds: float) -> None:
 
 
 def _queue_truncated(pipeline: Pipeline, _: float) -> None:
-    """The node saves what can be read: components/iot_stack/on_node/mend.py."""
+    """The node saves what can be read: components/_mender/on_node/mend.py."""
     pipeline.kill("mosquitto")
     queue = pipeline.data("mosquitto") / mend.QUEUE.name
     while mend.is_whole(queue):
@@ -132,7 +132,7 @@ def _queue_truncated(pipeline: Pipeline, _: float) -> None:
 _MEND_LOG = """
 import sys
 from pathlib import Path
-from components.iot_stack.on_node import mend
+from components._mender.on_node import mend
 mend.mend_log(Path(sys.argv[1]))
 """
 

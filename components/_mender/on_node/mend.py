@@ -242,9 +242,12 @@ def whole_entries(content: bytes) -> bytes:
 
 
 def refusal() -> str | None:
-    """Write a point, the same all day; why the database will not, if it answers so."""
+    """Write a point, the same all day, as the first who may; why the database will not, if it answers so."""
     wanted = json.loads(USERS.read_text())
-    [(writer, user)] = [each for each in wanted["users"].items() if each[1]["privilege"] == "WRITE"]
+    writers = [each for each in wanted["users"].items() if each[1]["privilege"] != "READ"]
+    if not writers:
+        return None
+    writer, user = writers[0]
     [name] = user["databases"]
     point = f"mender written=1i {int(time.time()) // 86_400 * 86_400}"
     credentials = base64.b64encode(f"{writer}:{user['password']}".encode()).decode()

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.iot_stack.on_node import mend
+from components._mender.on_node import mend
 from tests.components.iot_stack.test_rendered import grants
 
 MESSAGES = 4000
@@ -237,9 +237,11 @@ def test_a_database_that_takes_writes_or_refuses_the_user_is_left_alone(
     assert mend.database() is None
 
 
+@pytest.mark.parametrize("privilege", ["WRITE", "ALL"], ids=["a site's", "headquarters'"])
 def test_a_database_that_refuses_with_room_on_its_disk_is_started_anew(
-    database: type[Database], monkeypatch: pytest.MonkeyPatch
+    database: type[Database], monkeypatch: pytest.MonkeyPatch, privilege: str
 ) -> None:
+    mend.USERS.write_text(mend.USERS.read_text().replace("WRITE", privilege))
     database.codes = [500, 500]
     did: list[tuple[str, ...]] = []
     monkeypatch.setattr(mend, "docker", lambda *words: did.append(words))
@@ -247,6 +249,15 @@ def test_a_database_that_refuses_with_room_on_its_disk_is_started_anew(
     assert did == [("stop", "influxdb"), ("start", "influxdb")]
     assert said
     assert "no space left on device" in said
+
+
+def test_a_store_that_no_site_writes_to_is_left_alone(
+    database: type[Database], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mend.USERS.write_text(mend.USERS.read_text().replace("WRITE", "READ"))
+    database.codes = []
+    monkeypatch.setattr(mend, "docker", lambda *_: pytest.fail("it was touched"))
+    assert mend.database() is None
 
 
 ENTRIES = st.lists(st.tuples(st.sampled_from(mend.ENTRY_KINDS), st.binary(max_size=40)), max_size=6)
