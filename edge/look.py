@@ -8,6 +8,7 @@ from typing import Any
 
 from components.edge_node.facts import LIVE_FACTS
 from components.iot_stack.containers import RAISED_ALARMS, SERVICE_STATUSES
+from components.summary_store.services import WATCH_STATUS
 from components.wireguard_mesh.conf import SHOW
 from config.registry import Registry
 from edge import mesh
@@ -65,7 +66,7 @@ def look(site: Site, registry: Registry) -> Look:
         # A node that has yet to be updated cannot tell.
         f"{{ {RAISED_ALARMS} || echo '[]'; }}" if raises_alarms else "echo '[]'",
         # It says nothing then, and that all is well.
-        f"{{ {SERVICE_STATUSES} | grep . || echo '{{}}'; }}" if raises_alarms else "echo '{}'",
+        f"{{ {_statuses(site)} || echo '{{}}'; }}",
         site.list_containers("--format '{{json .}}'"),
     )
     try:
@@ -91,6 +92,13 @@ def look(site: Site, registry: Registry) -> Look:
     return found
 
 
+def _statuses(site: Site) -> str:
+    """The command that prints what the services say of themselves; it fails where none does."""
+    if site.has_node and site.section.iot:
+        return f"{SERVICE_STATUSES} | grep ."
+    return WATCH_STATUS if site.stack_section.summaries else "false"
+
+
 def _last_update(site: Site) -> str:
     last = next(iter(site.operations), None)
     return f"{last['startTime'][:16].replace('T', ' ')} UTC, {last['kind']} {last['result']}" if last else "never"
@@ -100,7 +108,8 @@ def _problems(found: Look) -> Iterator[str]:
     for name, state in found.containers:
         if not state.startswith("Up") or "unhealthy" in state:
             yield f"{name} is {state}; look at its log: docker logs {name}"
-    yield from _webhook_problems(found.services.get("alarms", {}))
+    for name in ("alarms", "watch"):
+        yield from _webhook_problems(name, found.services.get(name, {}))
     if not found.live:
         return
     for unit in found.live["failedUnits"]:
@@ -111,13 +120,13 @@ def _problems(found: Look) -> Iterator[str]:
         yield "the clock is not synchronised; see that a time server of node.timeServers answers"
 
 
-def _webhook_problems(alarms: dict[str, Any]) -> Iterator[str]:
+def _webhook_problems(name: str, status: dict[str, Any]) -> Iterator[str]:
     """By the node's clock alone: the operator's may be another."""
-    since = alarms.get("outboxSince")
-    if since is not None and alarms.get("time", since) - since > LATE_SECONDS * 1000:
-        dropped = f"; {alarms['outboxDropped']} were dropped" if alarms.get("outboxDropped") else ""
+    since = status.get("outboxSince")
+    if since is not None and status.get("time", since) - since > LATE_SECONDS * 1000:
+        dropped = f"; {status['outboxDropped']} were dropped" if status.get("outboxDropped") else ""
         when = f"{datetime.fromtimestamp(since / 1000, UTC):%Y-%m-%d %H:%M} UTC"
-        yield f"messages to the webhook wait since {when}: {alarms['outbox']}{dropped}; see why: docker logs alarms"
+        yield f"messages to the webhook wait since {when}: {status['outbox']}{dropped}; see why: docker logs {name}"
 
 
 def _mended(live: dict[str, Any]) -> Iterator[str]:

@@ -71,6 +71,13 @@ class Webhook:
         with self._wake:
             return list(self._pending)
 
+    @property
+    def figures(self) -> dict[str, int | None]:
+        """How many wait, since when (epoch ms), and how many were dropped."""
+        waiting = self.pending
+        since = waiting[0].get("time") if waiting else None
+        return {"outbox": len(waiting), "outboxSince": since, "outboxDropped": self.dropped}
+
     def _deliver(self) -> None:
         retry = FIRST_RETRY_SECONDS
         while True:

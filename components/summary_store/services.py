@@ -2,16 +2,25 @@
 
 from collections.abc import Iterable
 
+from components._files import DATA
 from components._influxdb import INFLUXDB_PORT
 from components._page import TLS
 from components.summary_store.accounts import HEADQUARTERS, database
 from config.site import Summaries
 from services._settings import Database
+from services._snapshot import NAME
 from services.page import settings as page
 from services.watch import settings as watch
 
 #: The store, as a container beside it reaches it.
 _STORE = f"http://influxdb:{INFLUXDB_PORT}"
+
+
+#: Prints what the watch said of itself, as JSON by service; fails before its first look.
+WATCH_STATUS = (
+    f"sudo cat {DATA}/watch/{NAME} | "
+    """python3 -c 'import json, sys; print(json.dumps({"watch": json.load(sys.stdin)["status"]}))' 2> /dev/null"""
+)
 
 
 def watch_settings(summaries: Summaries, sites: Iterable[str], *, password: str, webhook_key: str) -> watch.Settings:

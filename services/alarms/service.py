@@ -231,14 +231,7 @@ class Alarms:
             )
 
     def _tell(self) -> None:
-        waiting = self._webhook.pending
-        more = {
-            "rejected": self._engine.rejected,
-            "outbox": len(waiting),
-            "outboxSince": waiting[0].get("time") if waiting else None,
-            "outboxDropped": self._webhook.dropped,
-            "raised": len(self._engine.raised),
-        }
+        more = {"rejected": self._engine.rejected, **self._webhook.figures, "raised": len(self._engine.raised)}
         tell(self._client, self._settings.site, SERVICE, more)
 
     def _save(self) -> None:

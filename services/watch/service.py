@@ -98,9 +98,10 @@ class Watch:
             )
 
     def save(self) -> None:
-        """Remember."""
+        """Remember, and say for `edge status` how it does."""
+        state = {"sites": self._engine.snapshot(), "outbox": self._webhook.pending}
         try:
-            _snapshot.save(self._data, {"sites": self._engine.snapshot(), "outbox": self._webhook.pending})
+            _snapshot.save(self._data, state | {"status": {"time": _now(), **self._webhook.figures}})
         except OSError as error:
             # A full disk must not silence the watch.
             print(f"the state was not written: {error}", file=sys.stderr)

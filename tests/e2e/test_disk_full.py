@@ -81,6 +81,7 @@ def test_headquarters_finds_a_hole_in_its_stores_log_and_takes_it_out(hq: Stack)
     on_node(hq, "curl --fail-with-body --silent --show-error --config -", stdin=options)
     on_node(hq, "sudo python3 -", stdin=HOLE)
     assert eventually(lambda: "a hole" in mended(hq), 150), "it is not in headquarters' own notes"
-    told = hq.shell(f"bin/edge status --config-file {hq.config_file} hq --json").stdout
-    assert "a hole" in " ".join(json.loads(told)["mended"])
+    told = json.loads(hq.shell(f"bin/edge status --config-file {hq.config_file} hq --json").stdout)
+    assert "a hole" in " ".join(told["mended"])
+    assert told["services"]["watch"]["outbox"] == 0
     assert at_headquarters(hq, "tromso", "SELECT value FROM drill")

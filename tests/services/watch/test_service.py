@@ -2,6 +2,7 @@
 
 import base64
 import json
+import subprocess
 import threading
 import urllib.parse
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from components._files import DATA
+from components.summary_store.services import WATCH_STATUS
 from services._health import Health
 from services.watch import service
 from services.watch.service import Watch
@@ -149,6 +152,15 @@ def test_what_is_told_is_as_a_sites_own_alarms_are(watch: Watched) -> None:
     assert told["topic"] == "alerts/oslo/node/silent"
     assert told["id"] == f"alerts/oslo/node/silent/{told['alarm']['raised']}/raised/{told['time']}"
     assert (told["alarm"]["rule"], told["alarm"]["since"], told["alarm"]["limit"]) == ("silent", NOW, 300)
+
+
+def test_how_much_waits_for_the_webhook_and_since_when_is_where_edge_status_looks(watch: Watched) -> None:
+    watch.poll(32, heard="site_bergen")
+    command = WATCH_STATUS.replace("sudo ", "").replace(f"{DATA}/watch", watch.settings.data)
+    told = json.loads(subprocess.run(["sh", "-c", command], check=True, capture_output=True).stdout)["watch"]
+    raised = watch.clock.now - 10_000
+    assert told == {"time": raised, "outbox": 1, "outboxSince": told["outboxSince"], "outboxDropped": 0}
+    assert NOW < told["outboxSince"] <= raised
 
 
 def test_a_restart_tells_nothing_twice_and_forgets_nothing(watch: Watched) -> None:
