@@ -225,7 +225,9 @@ class Site:
         """Raise where the site has none."""
         if self.section.backup is None:
             key = f"{PROJECT}:site.backup"
-            raise ConfigError(Mistake(self.config_file.name, key, "", "this section is missing; see Pulumi.oslo.yaml"))
+            raise ConfigError(
+                Mistake(self.config_file.name, key, "", "this section is missing; its keys are in docs/reference.md")
+            )
 
     def node_answers(self) -> bool:
         """Whether anything answers where the node's SSH is."""
@@ -287,7 +289,7 @@ def read_config(text: str, file: str) -> dict[str, Any]:
     """
     content = read_yaml(text, file).get("config")
     if not isinstance(content, dict) or not isinstance(content.get(SECTION), dict):
-        raise ConfigError(Mistake(file, SECTION, "", "this section is missing; see Pulumi.oslo.yaml"))
+        raise ConfigError(Mistake(file, SECTION, "", "this section is missing; its keys are in docs/reference.md"))
     return content
 
 
@@ -302,7 +304,7 @@ def read_yaml(text: str, file: str) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise ConfigError(Mistake(file, "", "", f"this is not YAML: {' '.join(str(error).split())}")) from None
     if not isinstance(content, dict):
-        raise ConfigError(Mistake(file, "", "", "this has no keys; see Pulumi.oslo.yaml"))
+        raise ConfigError(Mistake(file, "", "", "this has no keys; docs/reference.md has them"))
     return content
 
 
@@ -315,13 +317,18 @@ def refused(asked: str, site: str, done: "subprocess.CompletedProcess[str]", bac
         done: how it ended.
         backend: the one that it was given; else the shell's.
     """
-    place = asked_backend(backend) or "the one of the engine's login"
     passphrase = _passphrase(site).get(PASSPHRASE_FILE) or os.environ.get(PASSPHRASE_FILE)
     decrypting = f"the passphrase is the one in {passphrase}" if passphrase else f"its passphrase, in {PASSPHRASE_FILE}"
     return EdgeError(
         f"pulumi {asked} of {site}: {done.stderr.strip()}\n"
-        f'The backend asked was {place}; {decrypting}. The shell of {site}: eval "$(bin/edge env {site})"'
+        f'{told_backend(backend)}; {decrypting}. The shell of {site}: eval "$(bin/edge env {site})"'
     )
+
+
+def told_backend(backend: str | None) -> str:
+    """Which backend an answer is of, as people are told."""
+    place = asked_backend(backend) or "the one of the engine's login"
+    return f"The backend asked was {place}"
 
 
 def asked_backend(backend: str | None) -> str:

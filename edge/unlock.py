@@ -102,7 +102,7 @@ def folder(backend: str | None) -> Path | None:
     """
     done = command.run(["pulumi", "whoami", "--output", "json"], environment=command.at_backend(backend))
     if done.returncode != 0:
-        raise EdgeError(f"pulumi whoami: {done.stderr.strip()}")
+        raise EdgeError(f"pulumi whoami: {done.stderr.strip()}\n{command.told_backend(backend)}")
     scheme, _, place = json.loads(done.stdout)["url"].partition("://")
     return Path(place.partition("?")[0]).expanduser() if scheme == "file" else None
 
