@@ -115,11 +115,16 @@ class Stack:
         return done.stdout + done.stderr
 
     def shell(
-        self, line: str, *, folder: Path = CHECKOUT, environment: Mapping[str, str] | None = None
+        self,
+        line: str,
+        *,
+        folder: Path = CHECKOUT,
+        environment: Mapping[str, str] | None = None,
+        limit_seconds: int = _LIMIT_SECONDS,
     ) -> "subprocess.CompletedProcess[str]":
-        """What a shell says to a line that the operator types in a folder."""
+        """What a shell says to a line that the operator types in a folder; one that takes longer is ended."""
         return subprocess.run(
-            hypervisor.operator_command(["timeout", str(_LIMIT_SECONDS), "bash", "-o", "pipefail", "-c", line]),
+            hypervisor.operator_command(["timeout", str(limit_seconds), "bash", "-o", "pipefail", "-c", line]),
             env={**self._environment, **(environment or {})},
             cwd=folder,
             stdin=subprocess.DEVNULL,
