@@ -29,7 +29,7 @@ clean: down ## `down`, and remove the caches too
 test: machine check up ## everything: `check`, `up`, and the tests in the lab, which end at the third failure
 	@.venv/bin/pytest --verbose --maxfail=3 --durations=40 -m "not long" tests/e2e
 
-drills: up ## the long tests in the lab, each harm under load three times, ten power cuts: two hours; root
+drills: up ## the long tests in the lab, each harm under load three times, ten power cuts: four hours; root
 	@.venv/bin/pytest --quiet -m long tests/e2e
 	@$(PYTHON) -m lab drills
 

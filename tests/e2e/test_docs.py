@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from config.loader import REGISTRY
+from config.registry import load_registry
 from lab import hypervisor
 from lab.console import LabError
 from lab.paths import CHECKOUT
@@ -133,20 +134,18 @@ def own_environment(copy: Path) -> dict[str, str]:
 Typed = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-def another_seed(own: Callable[[], Own], typed: Typed, hq: Stack) -> None:
-    """Its three steps, each deployed: what was stored stays, what the former seed gave opens nothing."""
+def another_seed(own: Callable[[], Stack], typed: Typed, hq: Stack, merged: Callable[[], None]) -> None:
+    """Its three steps, each deployed: what was stored stays, what the former seed gave opens nothing.
+
+    Headquarters has the site's keys as its registry file says once this is `merged`.
+    """
 
     def done(command: str, answers: str = "") -> str:
         told = typed(command, answers)
         assert told.returncode == 0, told.stdout + told.stderr
         return told.stdout
 
-    def merged() -> None:
-        """Headquarters has its keys as its registry file says now."""
-        (REGISTRY / "alesund.yaml").write_text((own().copy / "config/mesh/alesund.yaml").read_text())
-        hq.up()
-
-    def sent(by: Own) -> Reading:
+    def sent(by: Stack) -> Reading:
         reading = Reading("pen1-temp", "temperature", 7.5, now_ms())
         publish(by, reading)
         return reading
@@ -173,8 +172,7 @@ def another_seed(own: Callable[[], Own], typed: Typed, hq: Stack) -> None:
     assert eventually(lambda: stored(after), 60)
     done("bin/edge reseed <site> --finish")
     assert "unchanged" in done("pulumi up --stack <site>", "--yes --skip-preview")
-    address = yaml.safe_load((REGISTRY / "alesund.yaml").read_text())["address"]
-    on_node(hq, f"ping -n -q -c 1 -w 60 {address}")
+    on_node(hq, f"ping -n -q -c 1 -w 60 {load_registry(REGISTRY).entries[former.name].address}")
 
 
 @pytest.mark.long
@@ -188,6 +186,10 @@ def test_a_site_of_ones_own_is_deployed_beside_oslo_by_the_readmes_steps(hq: Sta
         line = command.replace("<site>", "alesund").replace("<hypervisor>", str(hypervisor.ADDRESS))
         line = f"{line.replace('<team>', '@alesund')} {answers}"
         return oslo.shell(line, folder=copy, environment=own_environment(copy), limit_seconds=THREE_NODES_SECONDS)
+
+    def merged() -> None:
+        (REGISTRY / "alesund.yaml").write_text((copy / "config/mesh/alesund.yaml").read_text())
+        hq.up()
 
     def containers() -> dict[str, str]:
         """As its status tells them; nothing while the node takes too long to answer."""
@@ -216,7 +218,7 @@ def test_a_site_of_ones_own_is_deployed_beside_oslo_by_the_readmes_steps(hq: Sta
             states = eventually(lambda: (found := containers()).keys() == names and found, 300)
             assert states
             assert [name for name, state in states.items() if not state.startswith("Up ")] == []
-            another_seed(lambda: Own("alesund", oslo.toolchain, copy), typed, hq)
+            another_seed(lambda: Own("alesund", oslo.toolchain, copy), typed, hq, merged)
         finally:
             destroyed = typed("bin/edge destroy <site>", "--yes")
             deleted = typed("bin/edge delete-data <site>", "--yes")
