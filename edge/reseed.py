@@ -72,10 +72,25 @@ def _switch(site: Site) -> str:
     _pulumi(site, "config", "rm", NEXT)
     key.write(_again(site), with_next=False)
     return (
-        f"{site.name} has its new seed. Merge, then deploy it (pulumi up --stack {site.name}): its VM is replaced, its "
-        "data stays, its backups begin anew, and every sensor needs its new password. Then deploy headquarters, then: "
-        f"edge reseed {site.name} --finish"
+        f"{site.name} has its new seed. Merge, then deploy it (pulumi up --stack {site.name}){consequences(site)}. "
+        f"Then deploy headquarters, then: edge reseed {site.name} --finish"
     )
+
+
+def consequences(site: Site) -> str:
+    """What the next update does to a node, and what people must do with it; nothing of a machine that was there."""
+    section = site.stack_section
+    if not isinstance(section, SiteSection):
+        return ""
+    said = ": its VM is replaced, its data stays"
+    if section.iot:
+        said += ", and every sensor needs its new password"
+    if section.backup:
+        said += (
+            ". Its backups begin anew, and fail until its new key is let in where they go "
+            f"(pulumi stack output backupKey --stack {site.name})"
+        )
+    return said
 
 
 def _finish(site: Site) -> str:

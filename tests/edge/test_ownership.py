@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ import yaml
 from config.loader import PROJECT
 from config.registry import load_registry
 from edge.__main__ import main
+from edge.reseed import consequences
+from edge.site import SECTION, Site
 from tests.edge.world import OUTPUTS, World
-from tests.sites import edited, entries, seed_text, write_registry
+from tests.sites import edited, entries, section, seed_text, write_registry
 
 BACKEND = "s3://havbruk?region=eu-north-1&profile=vest"
 PASSPHRASE = "hemmelig-setning"
@@ -147,6 +150,16 @@ def test_a_handover_encrypts_anew_before_the_next_seed_is_made(
     assert entry.next_tunnel_key is not None
     assert "/Pulumi.oslo.yaml      @havbruk-nord\n" in (checkout / ".github/CODEOWNERS").read_text()
     assert capsys.readouterr().out.endswith("then: edge reseed oslo --switch\n")
+
+
+def test_a_switch_says_what_people_must_do_at_their_site(checkout: Path) -> None:
+    def said(**sections: object) -> str:
+        content = {"config": {SECTION: {**section("oslo"), **sections}}}
+        (checkout / "Pulumi.oslo.yaml").write_text(yaml.safe_dump(content))
+        return consequences(Site.of(Namespace(site="oslo", config_file=checkout / "Pulumi.oslo.yaml")))
+
+    assert said(backup=None).endswith("its data stays, and every sensor needs its new password")
+    assert said().endswith("until its new key is let in where they go (pulumi stack output backupKey --stack oslo)")
 
 
 def test_headquarters_is_deployed_by_the_name_that_it_has(

@@ -157,7 +157,8 @@ def checked(command: list[str], *, name: str | None = None) -> str:
     if done.returncode != 0:
         said = (done.stderr or done.stdout).strip()
         raise FailedError(
-            f"{name or Path(command[0]).name} failed: {said}. See that the host of `backup` answers, then try again"
+            f"{name or Path(command[0]).name} failed: {said}. See that the host of `backup` answers, and lets in "
+            "the stack's backupKey, then try again"
         )
     return done.stdout
 

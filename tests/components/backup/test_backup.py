@@ -171,7 +171,7 @@ def test_a_restore_that_was_whole_but_not_in_place_is_finished(node: Node) -> No
 def test_a_repository_that_does_not_answer_stops_an_empty_node(node: Node, capsys: pytest.CaptureFixture[str]) -> None:
     node.program("restic", "echo 'ssh: connect to host: No route' >&2; exit 1")
     assert backup.main(["restore-if-empty"]) == 1
-    assert "See that the host of `backup` answers" in capsys.readouterr().err
+    assert "See that the host of `backup` answers, and lets in the stack's backupKey" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [[], ["restore"], ["run", "now"]])
