@@ -60,13 +60,15 @@ def look(site: Site, registry: Registry) -> Look:
     found.problems += [known.unsure] if known.unsure else []
     has_node = site.has_node
     raises_alarms = has_node and site.section.iot is not None
+    watched = WATCH_STATUS if site.stack_section.summaries else "false"
+    statuses = f"{SERVICE_STATUSES} | grep ." if raises_alarms else watched
     asked = (
         LIVE_FACTS if has_node else "echo '{}'",
         SHOW,
         # A node that has yet to be updated cannot tell.
         f"{{ {RAISED_ALARMS} || echo '[]'; }}" if raises_alarms else "echo '[]'",
         # It says nothing then, and that all is well.
-        f"{{ {_statuses(site)} || echo '{{}}'; }}",
+        f"{{ {statuses} || echo '{{}}'; }}",
         site.list_containers("--format '{{json .}}'"),
     )
     try:
@@ -90,13 +92,6 @@ def look(site: Site, registry: Registry) -> Look:
     if found.live and has_node and site.section.backup:
         found.problems += _backup_problems(found.live)
     return found
-
-
-def _statuses(site: Site) -> str:
-    """The command that prints what the services say of themselves; it fails where none does."""
-    if site.has_node and site.section.iot:
-        return f"{SERVICE_STATUSES} | grep ."
-    return WATCH_STATUS if site.stack_section.summaries else "false"
 
 
 def _last_update(site: Site) -> str:

@@ -20,7 +20,7 @@ from components._influxdb import (
     user_files,
 )
 from components._mender import APPLY_MENDER, mender_files
-from components._own import own_files, own_service
+from components._own import own_files
 from components._page import NAMES, internal_ports, page_files, page_service
 from components._services import LOOPBACK
 from components.iot_stack import containers, services
@@ -192,7 +192,7 @@ class IoTStack(pulumi.ComponentResource):
             },
             webhook_key=derive.webhook_key(self._args.seed, self._site, self._args.epochs.passwords),
         )
-        service = own_service("alarms", iot.images.pulled("services"), memory_mib=64, cpu_shares=2048)
+        service = containers.alarms(iot.images)
         files = own_files(settings)
         return self._runner.run(service, service.files(files), depends_on=after)
 
@@ -205,7 +205,7 @@ class IoTStack(pulumi.ComponentResource):
             influxdb_password=self._influxdb_password("uplink"),
             headquarters=self._args.headquarters,
         )
-        service = own_service("uplink", self._args.iot.images.pulled("services"), memory_mib=64, cpu_shares=512)
+        service = containers.uplink(self._args.iot.images)
         files = own_files(settings)
         return self._runner.run(service, service.files(files), depends_on=after)
 

@@ -5,6 +5,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from components._files import CONFIGURATION, DATA, File
+from components._own import own_service
 from components._services import HealthCheck, Port, Service
 from config.iot import Images
 from config.site import Network
@@ -95,6 +96,16 @@ def tunnel_figures(images: Images) -> Service:
         capabilities=["CAP_NET_ADMIN"],
         host_network=True,
     )
+
+
+def alarms(images: Images) -> Service:
+    """Our own: alarms from the broker's messages."""
+    return own_service("alarms", images.pulled("services"), memory_mib=64, cpu_shares=2048)
+
+
+def uplink(images: Images) -> Service:
+    """Our own: summaries to headquarters."""
+    return own_service("uplink", images.pulled("services"), memory_mib=64, cpu_shares=512)
 
 
 #: Of the data disk, what is kept for the broker alone: so much for each message that it may have to keep, log included.

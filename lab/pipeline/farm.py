@@ -10,7 +10,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from components._influxdb import INFLUXDB_PORT, Grant
+from components._influxdb import Grant
 from components._page import NAMES, internal_ports, page_files, page_service
 from components.iot_stack import services
 from components.iot_stack.telegraf import DATABASE
@@ -18,8 +18,21 @@ from components.summary_store.accounts import HEADQUARTERS, database
 from config import derive
 from config.derive import Purpose
 from config.iot import Iot
-from lab.pipeline.site import LIFE, LOOPBACK, NAME, SEED, Site, authority, mqtt_user, ours, password, program
-from services._settings import Broker, Database
+from lab.pipeline.site import (
+    LIFE,
+    LOOPBACK,
+    NAME,
+    SEED,
+    Site,
+    authority,
+    grant,
+    mqtt_user,
+    ours,
+    password,
+    program,
+    store,
+)
+from services._settings import Broker
 from services.page.settings import Headquarters, Tls
 from services.page.settings import Settings as PageSettings
 
@@ -81,23 +94,16 @@ def farm(iot: Iot, folder: Path) -> Farm:
 
 def _grants() -> Mapping[str, Grant]:
     """The database's users beside the data path's, and those that headquarters' store would have."""
-    readers = {
-        name: Grant(databases=[DATABASE], privilege="READ", password=password(name)) for name in ("page", "uplink")
-    }
-    stores = [database(NAME), database(NEVER_HEARD)]
     return {
-        **readers,
-        NAME: Grant(databases=[database(NAME)], privilege="ALL", password=password(NAME)),
-        HEADQUARTERS: Grant(databases=stores, privilege="READ", password=password(HEADQUARTERS)),
+        **{name: grant(name, "READ", DATABASE) for name in ("page", "uplink")},
+        NAME: grant(NAME, "ALL", database(NAME)),
+        HEADQUARTERS: grant(HEADQUARTERS, "READ", database(NAME), database(NEVER_HEARD)),
     }
 
 
 def _beside(iot: Iot, folder: Path, port: int) -> Mapping[str, Any]:
     def here(broker: Broker) -> Broker:
         return replace(broker, host="localhost")
-
-    def store(name: str, user: str) -> Database:
-        return Database(url=f"http://{LOOPBACK}:{INFLUXDB_PORT}", name=name, user=user, password=password(user))
 
     alarms = services.alarm_settings(iot, NAME, mqtt_user, certificates={}, webhook_key="")
     uplink = services.uplink_settings(

@@ -10,7 +10,16 @@ from ipaddress import IPv4Address
 from typing import Any, Literal
 
 from components._files import File
-from components._influxdb import ADMIN, INFLUXDB_CONF, Grant, Retention, influxdb, user_files
+from components._influxdb import (
+    ADMIN,
+    INFLUXDB_CONF,
+    INFLUXDB_PORT,
+    Grant,
+    Privilege,
+    Retention,
+    influxdb,
+    user_files,
+)
 from components._services import Service
 from components.iot_stack import containers
 from components.iot_stack.mosquitto import mosquitto_files
@@ -19,6 +28,7 @@ from components.iot_stack.users import READ, BrokerUser, broker_users
 from config import derive
 from config.derive import CertifiedKey, Seed
 from config.iot import Iot
+from services._settings import Database
 
 Kind = Literal["ours", "seed"]
 
@@ -101,7 +111,7 @@ def ours(iot: Iot, more: Mapping[str, Grant] | None = None) -> Site:
     writer, writers = derive.collector_account(SEED, NAME, 1)
     grants = {
         writer: Grant(databases=[DATABASE], privilege="WRITE", password=writers),
-        "reader": Grant(databases=[DATABASE], privilege="READ", password=password("reader")),
+        "reader": grant("reader", "READ", DATABASE),
         **(more or {}),
     }
     kept = Retention(days=iot.storage.retention_days, shard_hours=iot.storage.shard_hours)
@@ -149,6 +159,16 @@ def mqtt_user(name: str) -> derive.MqttUser:
 def password(user: str) -> str:
     """Of a user of the database."""
     return derive.influxdb_password(SEED, NAME, user, 1)
+
+
+def grant(user: str, privilege: Privilege, *databases: str) -> Grant:
+    """What a user of the database may do."""
+    return Grant(databases=databases, privilege=privilege, password=password(user))
+
+
+def store(name: str, user: str, address: IPv4Address = LOOPBACK) -> Database:
+    """A database as one of its users reaches it."""
+    return Database(url=f"http://{address}:{INFLUXDB_PORT}", name=name, user=user, password=password(user))
 
 
 def authority() -> CertifiedKey:

@@ -15,15 +15,13 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import NamedTuple
 
-from components._influxdb import INFLUXDB_PORT, Grant
-from components._own import own_files, own_service
-from components.iot_stack import services
+from components._own import own_files
+from components.iot_stack import containers, services
 from components.iot_stack.telegraf import DATABASE
 from components.summary_store.accounts import database
 from lab.pipeline.loss import AWAY_SECONDS, DRAIN_SECONDS, Loss
 from lab.pipeline.pipeline import SETTLED_SECONDS, Acknowledged, Load, Pipeline
-from lab.pipeline.site import NAME, QUANTITY, Site, iot_of, mqtt_user, ours, password, program
-from services._settings import Database
+from lab.pipeline.site import NAME, QUANTITY, Site, grant, iot_of, mqtt_user, ours, password, program, store
 from services.uplink.windows import WINDOW_MS, window
 
 GROUP, SENSORS = "pens", ("sensor-0", "sensor-1", "sensor-2")
@@ -78,18 +76,15 @@ def farm() -> Site:
         "groups": [{"name": GROUP, "quantity": QUANTITY, "sensors": SENSORS, "minSensors": len(SENSORS)}],
     }
     iot = iot_of(SENSORS, uplink=uplink)
-    there = Database(
-        url=f"http://{HEADQUARTERS}:{INFLUXDB_PORT}", name=database(NAME), user=NAME, password=password(NAME)
-    )
+    there = store(database(NAME), NAME, HEADQUARTERS)
     settings = services.uplink_settings(iot, NAME, mqtt_user, influxdb_password=password("uplink"), headquarters=there)
-    service = own_service("uplink", iot.images.services, memory_mib=64, cpu_shares=512)
     grants = {
-        "uplink": Grant(databases=[DATABASE], privilege="READ", password=password("uplink")),
-        NAME: Grant(databases=[database(NAME)], privilege="ALL", password=password(NAME)),
-        "reader": Grant(databases=[DATABASE, database(NAME)], privilege="READ", password=password("reader")),
+        "uplink": grant("uplink", "READ", DATABASE),
+        NAME: grant(NAME, "ALL", database(NAME)),
+        "reader": grant("reader", "READ", DATABASE, database(NAME)),
     }
     site = ours(iot, grants)
-    started = replace(program(service, own_files(settings), "services"), at_once=False)
+    started = replace(program(containers.uplink(iot.images), own_files(settings), "services"), at_once=False)
     return replace(site, programs={**site.programs, "uplink": started})
 
 
