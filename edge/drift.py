@@ -201,7 +201,7 @@ def _inspected(site: Site) -> list[dict[str, Any]]:
 
 def _resources(site: Site) -> list[dict[str, Any]]:
     """The state's resources; secrets in it stay encrypted."""
-    resources: list[dict[str, Any]] = state(site.name)["deployment"].get("resources", [])
+    resources: list[dict[str, Any]] = state(site)["deployment"].get("resources", [])
     return resources
 
 

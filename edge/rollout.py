@@ -1,4 +1,4 @@
-"""Deploy a change to all sites that it touches, ring by ring; stop where one is not well afterwards."""
+"""Deploy a change to all sites that it touches, ring by ring; stop where one is not well, or its state not secret."""
 
 import argparse
 import time
@@ -11,6 +11,7 @@ from config.loader import CHECKOUT, REGISTRY
 from config.registry import Registry, load_registry
 from edge.look import look
 from edge.order import Step, since
+from edge.scan import known, shown
 from edge.site import PASSPHRASE_FILE, EdgeError, Site
 
 #: An update keeps a core busy for seconds and then waits.
@@ -87,7 +88,7 @@ def _deployed(step: Step, arguments: argparse.Namespace, registry: Registry) -> 
     def deploy(name: str) -> str:
         try:
             site = _site(name, arguments, registry)
-            return _update(site) or _unwell(site, registry)
+            return _update(site) or _unwell(site, registry) or _in_the_clear(site)
         except (ConfigError, EdgeError) as error:
             return str(error)
 
@@ -117,6 +118,13 @@ def _unwell(site: Site, registry: Registry) -> str:
         time.sleep(_POLL_SECONDS)
     _say(f"{site.name}: well")
     return ""
+
+
+def _in_the_clear(site: Site) -> str:
+    """Where its state shows a secret now; never which."""
+    secrets, _ = known(site)
+    found = shown(site, secrets)
+    return f"its state is not secret: {'; '.join(': '.join(each) for each in found)}" if found else ""
 
 
 def _say(line: str) -> None:

@@ -19,8 +19,7 @@ from config.iot import SERVICES
 from config.loader import REGISTRY, published_passphrase
 from config.registry import Registry, load_registry
 from config.site import HostSection, SiteSection
-from edge import site as command
-from edge.site import EdgeError, Site, table
+from edge.site import EdgeError, Site, refused, table
 
 #: What encrypts a state so that only its team reads it; the engine's own names.
 _ENCRYPTING = ("cloud", "passphrase", "service")
@@ -45,21 +44,31 @@ def run(arguments: argparse.Namespace) -> int:
     secrets, without = known(site)
     if without:
         print(f"searched by its look alone: {without}")
-    published = site.stack_section.allow_published_seed
-    found = [*unencrypted(exported := state(site.name), allow_published=published), *in_the_clear(exported, secrets)]
+    found = shown(site, secrets)
     print(table(found) if found else f"no secret of {site.name} is in the clear, and its state is encrypted")
     return 1 if found else 0
 
 
-def state(stack: str) -> dict[str, Any]:
-    """A stack's state as its backend holds it, secrets encrypted.
+def shown(site: Site, secrets: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Where its state shows a secret or is not encrypted, and what it is.
 
     Raises:
         EdgeError: the backend does not answer, or knows no such stack.
     """
-    done = command.run(["pulumi", "stack", "export", "--stack", stack])
+    exported = state(site)
+    published = site.stack_section.allow_published_seed
+    return [*unencrypted(exported, allow_published=published), *in_the_clear(exported, secrets)]
+
+
+def state(site: Site) -> dict[str, Any]:
+    """Its stack's state as its backend holds it, secrets encrypted.
+
+    Raises:
+        EdgeError: the backend does not answer, or knows no such stack.
+    """
+    done = site.engine("stack", "export", "--stack", site.name)
     if done.returncode != 0:
-        raise command.refused("stack export", stack, done)
+        raise refused("stack export", site.name, done, site.backend)
     exported: dict[str, Any] = json.loads(done.stdout)
     return exported
 

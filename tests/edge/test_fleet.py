@@ -15,6 +15,7 @@ from edge import status
 from edge.__main__ import main
 from edge.order import Step
 from tests.edge.test_edge import CONTAINER, LIVE, TUNNELS
+from tests.edge.test_scan import leaky, state
 from tests.edge.world import World
 from tests.sites import section
 
@@ -137,7 +138,8 @@ STEPS = [Step("headquarters", ("hq",)), Step("ring 3", ("oslo",))]
 
 
 @pytest.fixture
-def rollout(stack_files: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def rollout(world: World, stack_files: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    world.answer("pulumi", json.dumps(state("oslo")), to="export")
     monkeypatch.setattr("edge.rollout.since", lambda _: STEPS)
     monkeypatch.setattr("edge.rollout._SETTLE_SECONDS", 0)
     monkeypatch.setattr("edge.rollout._POLL_SECONDS", 0)
@@ -205,3 +207,17 @@ def test_an_update_that_fails_stops_it_and_says_why(
     assert main(rollout) == 1
     assert updates(well) == ["hq"]
     assert "error: no space left on device" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("weakness", ["a secret", "no encryption"])
+def test_a_state_that_is_not_secret_stops_it_and_is_not_shown(
+    well: World, rollout: list[str], capsys: pytest.CaptureFixture[str], weakness: str
+) -> None:
+    exported = leaky(password="abc-the-password") if weakness == "a secret" else {"deployment": {}}
+    well.answer("pulumi", json.dumps(exported), to="export")
+    assert main(rollout) == 1
+    assert updates(well) == ["hq"]
+    said = capsys.readouterr()
+    why = "oslo-tunnel.inputs.password: looks like a secret" if weakness == "a secret" else "secrets provider: none; "
+    assert f"hq FAILED: its state is not secret: {why}" in said.out
+    assert "abc-the-password" not in said.out + said.err
