@@ -14,10 +14,12 @@ from components._services import LOOPBACK
 ADMIN = "admin"
 
 _USERS_PROGRAM = f"{PROGRAMS}/influxdb-users"
-_USERS_FILE = f"{CONFIGURATION}/influxdb-users.json"
+
+#: Which databases and users there are, and for how long each database keeps its points.
+USERS_FILE = f"{CONFIGURATION}/influxdb-users.json"
 
 #: Brings databases and users to what the file says; idempotent. The second leaves those whom the file does not name.
-APPLY_USERS = f"{_USERS_PROGRAM} {_USERS_FILE}"
+APPLY_USERS = f"{_USERS_PROGRAM} {USERS_FILE}"
 MAKE_USERS = f"{APPLY_USERS} keep"
 
 
@@ -74,5 +76,5 @@ def user_files(
     program = (Path(__file__).parent / "on_node" / "influxdb_users.py").read_text()
     return [
         File(path=_USERS_PROGRAM, contents=program, mode=0o755),
-        File(path=_USERS_FILE, contents=json.dumps(wanted, indent=2) + "\n", mode=0o600),
+        File(path=USERS_FILE, contents=json.dumps(wanted, indent=2) + "\n", mode=0o600),
     ]

@@ -13,6 +13,9 @@ PROGRAM = f"{PROGRAMS}/backup"
 BEFORE_BACKUP = f"{CONFIGURATION}/before-backup.d"
 
 _FOLDER = f"{CONFIGURATION}/backup"
+
+#: What the program asks restic for, and how many backups are kept.
+SETTINGS_FILE = f"{_FOLDER}/settings.json"
 _UNIT = "/etc/systemd/system/fjord-edge-backup"
 
 #: An empty data disk takes its data back; then the schedule is in force.
@@ -48,7 +51,7 @@ def backup_files(site: str, backup: Backup, *, epoch: int, key: SshKey, password
         File(path=PROGRAM, contents=program, mode=0o755),
         Directory(path=_FOLDER, mode=0o700),
         Directory(path=BEFORE_BACKUP),
-        File(path=f"{_FOLDER}/settings.json", contents=settings(site, backup, epoch=epoch)),
+        File(path=SETTINGS_FILE, contents=settings(site, backup, epoch=epoch)),
         File(path=f"{_FOLDER}/key", contents=key.private, mode=0o600),
         File(path=f"{_FOLDER}/password", contents=f"{password}\n", mode=0o600),
         File(path=f"{_FOLDER}/known_hosts", contents=f"{_known_as(backup)} {backup.host_key}\n"),

@@ -12,9 +12,10 @@ from config.base import ConfigError
 from config.codeowners import codeowners_text
 from config.loader import CHECKOUT
 from config.registry import load_registry
+from edge.plan.approvals import FILE as CODEOWNERS
 from edge.plan.approvals import approvals
+from edge.plan.beyond_steps import beyond_steps
 from edge.plan.difference import difference
-from edge.plan.files import by_files
 from edge.plan.markdown import Plan, markdown
 from edge.plan.peers import diagram
 from edge.plan.policies import broken
@@ -68,7 +69,7 @@ def compare(repository: Repository, base: str, previews: Mapping[str, Mapping[st
             broken=[
                 each for plan in plans for each in broken(plan.site, () if by_other_rules else plan.before, plan.after)
             ],
-            approvals=approvals(before.codeowners, changed),
+            approvals=approvals(repository.text(base, CODEOWNERS), changed),
             stale_codeowners=_is_stale(after),
         )
 
@@ -81,13 +82,14 @@ def plan_sites(sites: Sequence[str], before: Revision, after: Revision) -> list[
 
 
 def _plan(site: str, before: Revision, after: Revision, then: Recorded | None, now: Recorded | None) -> SitePlan:
+    done = steps(then.resources, now.resources) if then and now and not (then.refused or now.refused) else []
     return judge(
         site,
-        steps(then.resources, now.resources) if then and now and not (then.refused or now.refused) else [],
+        done,
         then,
         now,
         owners=[owner for owner in dict.fromkeys((before.owner(site), after.owner(site))) if owner],
-        by_files=by_files(site, before, after) if now else {},
+        beyond_steps=beyond_steps(site, before, after, then, now, done) if now else {},
     )
 
 

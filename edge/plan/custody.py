@@ -11,12 +11,14 @@ from policy.rules import PLACES, is_allowed
 
 def refusals(site: str, before: Revision, after: Revision) -> Iterator[str]:
     """Why a site's change must not be merged; either revision may lack the site."""
-    backend = after.backend(site)
-    if backend and backend != before.backend(site):
-        place = place_of(backend)
+    for file, was, backend in (
+        (shown(site), before.backend(site), after.backend(site)),
+        ("Pulumi.yaml", before.project_backend, after.project_backend),
+    ):
+        place = place_of(backend) if backend and backend != was else None
         if place and not is_allowed(place, PLACES["backends"]):
             listed = "the backends of policy/places.json; use another, or add it there"
-            yield f"{shown(site)}: backend: {place} is not among {listed}"
+            yield f"{file}: backend: {place} is not among {listed}"
     encrypted = after.encrypted_seed(site)
     if encrypted["seed"] and encrypted != before.encrypted_seed(site):
         provider = encrypted.get("secretsprovider", "passphrase")

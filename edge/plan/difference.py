@@ -38,14 +38,17 @@ def _of_step(step: Step) -> Iterator[str]:
     if step.before is None or step.after is None:
         return
     for key in step.changed:
-        yield from _of_input(key, step.before.inputs.get(key), step.after.inputs.get(key))
+        if key in step.before.ignore_changes:
+            yield f"  {key}: was ignored; what the state has may be older than both revisions"
+        else:
+            yield from _of_input(key, step.before.inputs.get(key), step.after.inputs.get(key))
 
 
 def _of_input(key: str, before: Any, after: Any) -> Iterator[str]:
     if before == after:
         yield f"  {key}: known once it is made"
         return
-    files = _files(before), _files(after)
+    files = files_of(before), files_of(after)
     if files[0] is not None and files[1] is not None:
         yield from _of_files(files[0], files[1])
         return
@@ -102,7 +105,7 @@ def _text(value: Any) -> str:
             return json.dumps(value, indent=2, ensure_ascii=False, default=lambda secret: _text(secret))
 
 
-def _files(value: Any) -> dict[str, str] | None:
+def files_of(value: Any) -> dict[str, str] | None:
     """The files of an archive by path, each with mode and owner as its first line; None where it is none."""
     if not isinstance(value, Secret) or not isinstance(value.value, str):
         return None

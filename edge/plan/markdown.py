@@ -115,7 +115,8 @@ def _weight(broken: Broken) -> str:
 def _approvals(plan: Plan) -> list[str]:
     lines = [f"- {_cell(owner)}: {_few(files)}" for owner, files in plan.approvals.items()]
     if plan.stale_codeowners:
-        lines.insert(0, "- **stale**: .github/CODEOWNERS is not what config/mesh says; write it anew: `make golden`")
+        remedy = "write it anew: `.venv/bin/python -m config.codeowners`"
+        lines.insert(0, f"- **stale**: .github/CODEOWNERS is not what config/mesh says; {remedy}")
     return _within(_APPROVALS, lines, "- _{}_") or ["None: .github/CODEOWNERS names nobody for what changed."]
 
 

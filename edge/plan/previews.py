@@ -27,6 +27,9 @@ _LIBVIRT = "pulumi:providers:libvirt::"
 #: What the plan knows better: an engine compares no seeds, and what fails by its plan says why.
 _PLANS_ALONE = {Verdict.DATA_LOST, Verdict.REFUSED, Verdict.KEYS}
 
+#: And where the engine did not see the site: a stand-in is another hypervisor for it anyway.
+_UNSEEN = _PLANS_ALONE | {Verdict.UNKNOWN}
+
 
 def judged(site: str, digest: Mapping[str, Any]) -> dict[str, Any]:
     """What a digest of `pulumi preview --json` does to a site, without any value of it."""
@@ -101,11 +104,12 @@ def _folded(plan: SitePlan, preview: Mapping[str, Any]) -> SitePlan:
     if "verdicts" not in preview:
         return replace(plan, source=source)
     told = [Verdict(each) for each in preview["verdicts"]]
-    # Those that it keeps are the worst, which all have a text.
+    alone = _PLANS_ALONE if preview["answers"] else _UNSEEN
+    # Each has a text, but for the best of them.
     kept = {
         verdict: what
         for verdict, what in zip(plan.verdicts, plan.what, strict=False)
-        if verdict in _PLANS_ALONE and verdict not in told
+        if verdict in alone and verdict not in told
     }
     return replace(
         plan,

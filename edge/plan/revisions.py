@@ -70,6 +70,18 @@ class Revision:
         path = self.folder / "requirements.txt"
         return dict(_PROVIDER.findall(path.read_text())) if path.is_file() else {}
 
+    @cached_property
+    def project(self) -> Mapping[str, Any]:
+        """What the engine reads before it runs the program: Pulumi.yaml."""
+        return _read(self.folder / "Pulumi.yaml")
+
+    @property
+    def project_backend(self) -> str | None:
+        """Where Pulumi.yaml says that all states are, if it does."""
+        backend = self.project.get("backend")
+        url = backend.get("url") if isinstance(backend, dict) else None
+        return url if isinstance(url, str) else None
+
     def encrypted_seed(self, site: str) -> dict[str, Any]:
         """The seed as its stack file has it, and the lines outside `config`, which say by what it is encrypted."""
         content = self._stack_file(site)
@@ -159,6 +171,11 @@ class Repository:
         known = self._git("diff", "--name-only", "--no-renames", "-z", commit, "--")
         new = self._git("ls-files", "--others", "--exclude-standard", "-z")
         return sorted({path for path in (known + new).decode().split("\0") if path})
+
+    def text(self, revision: str, path: str) -> str:
+        """A file as a revision has it; empty where there is none."""
+        there = self._git("ls-tree", "--name-only", revision, "--", path)
+        return self._git("show", f"{revision}:{path}").decode() if there else ""
 
     def extract(self, commit: str, folder: Path) -> Revision:
         """Put a commit's files into a folder."""

@@ -88,6 +88,9 @@ def _step(
     def changes(key: str) -> bool:
         if key in new.ignore_changes:
             return False
+        if key in old.ignore_changes:
+            # The state has what it was made with, which neither revision needs to say.
+            return True
         if _renamed(old.inputs.get(key), names) != new.inputs.get(key) or _needs(new.inputs.get(key)) & anew:
             return True
         return replaces(key) and bool(new.property_dependencies.get(key, frozenset()) & deleted_first)

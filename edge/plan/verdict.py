@@ -1,12 +1,13 @@
 """What a change does to a site, in the words of those who must agree to it."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
-from edge.plan.rules import CONTAINER, DOMAIN, LIBVIRT, POOL, VOLUME
+from edge.plan.rules import CONTAINER, DOMAIN, IMAGE, LIBVIRT, POOL, VOLUME
 from edge.plan.steps import Step
 from edge.recorder.recording import Registered
 
@@ -66,7 +67,7 @@ def judge(
     after: Recorded | None,
     *,
     owners: Sequence[str] = (),
-    by_files: Mapping[Verdict, str] = MappingProxyType({}),
+    beyond_steps: Mapping[Verdict, str] = MappingProxyType({}),
 ) -> SitePlan:
     """Say what happens to a site.
 
@@ -76,25 +77,25 @@ def judge(
         before: what is now; None of a new site.
         after: what would be; None of one that goes.
         owners: those who must agree.
-        by_files: what the site's files tell that its resources do not.
+        beyond_steps: what its files and settings tell that no step does.
     """
     found: dict[Verdict, str] = {}
+    mistakes = _mistakes(after)
+    as_before = mistakes <= _mistakes(before)
     if after is None:
         found[Verdict.REMOVED] = (
             "nothing of it is deleted by that: it runs on until `edge destroy`, its data stays until "
             "`edge delete-data`; do both before its files go"
         )
     elif after.refused:
-        found[Verdict.REFUSED] = _on_one_line(after.refused)
-        if before and before.refused:
-            found[Verdict.REFUSED] = f"as before: {found[Verdict.REFUSED]}"
+        found[Verdict.REFUSED] = f"{'as before: ' if as_before else ''}{_on_one_line(after.refused)}"
     elif before is None:
         found[Verdict.NEW] = f"{sum(each.custom for each in after.resources)} resources"
     elif before.refused:
         found[Verdict.UNKNOWN] = f"what it is compared with was refused: {_on_one_line(before.refused)}"
     else:
         found |= _verdicts(steps)
-    for verdict, what in by_files.items():
+    for verdict, what in beyond_steps.items():
         found[verdict] = "; ".join(filter(None, (found.get(verdict), what)))
     if len(found) > 1:
         found.pop(Verdict.NOTHING, None)
@@ -106,7 +107,7 @@ def judge(
         steps=steps,
         before=before.resources if before else (),
         after=after.resources if after else (),
-        fails=Verdict.DATA_LOST in found or (Verdict.REFUSED in found and not (before and before.refused)),
+        fails=Verdict.DATA_LOST in found or Verdict.REFUSED in beyond_steps or (bool(mistakes) and not as_before),
     )
 
 
@@ -123,27 +124,35 @@ def _verdicts(steps: Sequence[Step]) -> dict[Verdict, str]:
             found[Verdict.DATA_LOST] += "; the node is replaced"
     elif node:
         reasons = sorted({reason for step in node for reason in step.because})
-        found[Verdict.REPLACED] = f"because of {', '.join(reasons)}" if reasons else ""
-    containers = [step for step in steps if step.resource.type == CONTAINER and step.operation != "update"]
+        found[Verdict.REPLACED] = f"because of {', '.join(reasons)}" if reasons else _names(node)
+    containers = [step for step in steps if step.resource.type == CONTAINER and step.operation == "replace"]
     if containers and not node:
-        found[Verdict.RESTART] = "; ".join(_restarts(containers))
+        found[Verdict.RESTART] = _names(containers)
     elsewhere = [step for step in steps if step.operation == "update" and _is_another_hypervisor(step)]
     if elsewhere:
         found[Verdict.UNKNOWN] = (
             f"{_names(elsewhere)}: another hypervisor, where neither node nor data is; it takes `edge replace-node`"
         )
-    rest = [step for step in steps if step.operation == "update"]
-    if rest and not node:
-        found[Verdict.IN_PLACE] = _names(rest)
+    if rest := "; ".join(_others([step for step in steps if step not in lost], with_node=bool(node))):
+        found[Verdict.IN_PLACE] = rest
     if not found:
         found[Verdict.IN_PLACE] = _names(steps)
     return found
 
 
-def _restarts(steps: Sequence[Step]) -> Iterator[str]:
-    for operation, word in (("replace", ""), ("create", "new: "), ("delete", "gone: ")):
-        if those := [step for step in steps if step.operation == operation]:
+def _others(steps: Sequence[Step], *, with_node: bool) -> Iterator[str]:
+    """What no other verdict names. What another node is made of and gets is not told again, but what is new or gone."""
+    named_elsewhere = {("replace", DOMAIN), ("replace", CONTAINER), ("replace", IMAGE)}
+    found = [step for step in steps if (step.operation, step.resource.type) not in named_elsewhere]
+    if with_node:
+        found = [step for step in found if step.operation in {"create", "delete"} and not _is_libvirts(step)]
+    for operation, word in (("update", ""), ("replace", "made anew: "), ("create", "new: "), ("delete", "gone: ")):
+        if those := [step for step in found if step.operation == operation]:
             yield word + _names(those)
+
+
+def _is_libvirts(step: Step) -> bool:
+    return step.resource.type.startswith("libvirt:")
 
 
 def holds_data(step: Step) -> bool:
@@ -164,6 +173,12 @@ def _names(steps: Sequence[Step]) -> str:
     names = sorted(step.resource.name for step in steps)
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more
+
+
+def _mistakes(recorded: Recorded | None) -> set[str]:
+    """What a program refuses, wherever in its file it is."""
+    lines = recorded.refused.splitlines() if recorded else []
+    return {re.sub(r"(\.yaml):\d+", r"\1", line) for line in lines if line}
 
 
 def _on_one_line(text: str) -> str:

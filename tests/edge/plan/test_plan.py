@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import yaml
 
 from edge.__main__ import main
+from edge.plan.approvals import FILE as CODEOWNERS
 from edge.plan.markdown import MARKER
 from edge.plan.previews import silent
 from edge.plan.record import record
@@ -88,8 +90,25 @@ def test_a_registry_file_without_its_line_in_codeowners_fails(edit: Any, capsys:
     edit("config/mesh/site-2.yaml", "@fjord-edge/site-2", "@havbruk-nord")
     assert main(["plan", "--base", "HEAD"]) == 1
     told = capsys.readouterr().out
-    assert "- **stale**: .github/CODEOWNERS is not what config/mesh says; write it anew: `make golden`" in told
+    remedy = "write it anew: `.venv/bin/python -m config.codeowners`"
+    assert f"- **stale**: .github/CODEOWNERS is not what config/mesh says; {remedy}" in told
     assert "- @fjord-edge/site-2: config/mesh/site-2.yaml" in told
+
+
+def test_who_must_agree_is_what_the_base_says_now(
+    repository: Path, edit: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def git(*words: str) -> None:
+        subprocess.run(["git", "-c", "user.name=any", "-c", "user.email=any", *words], cwd=repository, check=True)
+
+    git("switch", "--quiet", "--create", "moved")
+    path = repository / CODEOWNERS
+    path.write_text(path.read_text().replace("@fjord-edge/site-2", "@havbruk-nord"))
+    git("commit", "--quiet", "--all", "--message", "another owner")
+    git("switch", "--quiet", "-")
+    edit("Pulumi.site-2.yaml", "cpus: 2", "cpus: 3")
+    assert main(["plan", "--base", "moved", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["approvals"] == {"@havbruk-nord": ["Pulumi.site-2.yaml"]}
 
 
 def test_a_change_of_the_rules_alone_is_held_against_every_site(

@@ -67,7 +67,7 @@ def test_a_preview_without_a_change_is_nothing() -> None:
         (
             [told("replace", VOLUME, "oslo-root", state={"inputs": {"baseVolumeId": "x"}})],
             ["in place"],
-            ["oslo-root"],
+            ["made anew: oslo-root"],
         ),
     ],
 )
@@ -127,6 +127,21 @@ def test_another_seed_is_told_beside_what_the_engine_says_which_compares_none() 
     plan = SitePlan(site="oslo", verdicts=[Verdict.KEYS, Verdict.IN_PLACE], what=["another seed", "by the plan"])
     [oslo] = fold([plan], {"oslo": judged("oslo", digest(told("replace", CONTAINER, "oslo-telegraf")))})
     assert (oslo.verdicts, oslo.what) == ([Verdict.KEYS, Verdict.RESTART], ["another seed", "oslo-telegraf"])
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_what_no_stand_in_shows_is_kept_where_the_site_did_not_answer(answers: bool) -> None:
+    plan = SitePlan(
+        site="oslo",
+        verdicts=[Verdict.UNKNOWN, Verdict.IN_PLACE],
+        what=["oslo-hypervisor: another hypervisor", "oslo-preflight"],
+    )
+    told_by_engine = digest(told("update", COMMAND, "oslo-preflight"))
+    preview = judged("oslo", told_by_engine) if answers else stale("oslo", "", told_by_engine)
+    [oslo] = fold([plan], {"oslo": preview})
+    kept = [] if answers else [Verdict.UNKNOWN]
+    assert oslo.verdicts == [*kept, Verdict.IN_PLACE]
+    assert oslo.what[len(kept) :] == ["oslo-preflight"]
 
 
 def test_previews_are_read_from_a_folder(tmp_path: Path) -> None:

@@ -1,12 +1,13 @@
 """What a change of a committed stack is called."""
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import pytest
 
 from edge.plan.difference import difference
-from edge.plan.rules import LIBVIRT
+from edge.plan.rules import CONTAINER, LIBVIRT, VOLUME
 from edge.plan.steps import Step, steps
 from edge.plan.verdict import Recorded, SitePlan, Verdict, judge
 from edge.recorder.recording import Registered
@@ -50,7 +51,7 @@ def test_another_hypervisor_is_no_change_in_place_and_another_user_on_it_is() ->
 
 
 def test_what_other_versions_of_the_providers_do_is_not_said_to_be_nothing() -> None:
-    plan = judge("any", [], Recorded(), Recorded(), by_files={Verdict.UNKNOWN: "pulumi-docker 5.2.0 → 5.3.0"})
+    plan = judge("any", [], Recorded(), Recorded(), beyond_steps={Verdict.UNKNOWN: "pulumi-docker 5.2.0 → 5.3.0"})
     assert (plan.verdicts, plan.what) == ([Verdict.UNKNOWN], ["pulumi-docker 5.2.0 → 5.3.0"])
 
 
@@ -86,9 +87,9 @@ def change_of(before: Registered, after: Registered | None) -> list[Step]:
 
 def test_another_seed_is_told_beside_what_else_changes() -> None:
     resources = Recorded(resources=committed("oslo"))
-    plan = judge("oslo", [], resources, resources, by_files={Verdict.KEYS: "another"})
+    plan = judge("oslo", [], resources, resources, beyond_steps={Verdict.KEYS: "another"})
     assert plan.verdicts == [Verdict.KEYS]
-    more = judge("oslo", plan_of("memory").steps, resources, resources, by_files={Verdict.KEYS: "another"})
+    more = judge("oslo", plan_of("memory").steps, resources, resources, beyond_steps={Verdict.KEYS: "another"})
     assert more.verdicts == [Verdict.KEYS, Verdict.REPLACED]
 
 
@@ -109,10 +110,56 @@ def test_a_mistake_fails_where_the_change_made_it() -> None:
     assert judge("oslo", [], right, wrong).fails
     assert judge("oslo", [], None, wrong).fails
     assert judge("oslo", [], right, wrong).what == ["Pulumi.oslo.yaml: wrong; and more"]
-    before = judge("oslo", [], wrong, wrong)
+    elsewhere = Recorded(refused="Pulumi.oslo.yaml: wrong")
+    before = judge("oslo", [], wrong, elsewhere)
     assert (before.verdicts, before.fails) == ([Verdict.REFUSED], False)
+    assert before.what == ["as before: Pulumi.oslo.yaml: wrong"]
+    assert judge("oslo", [], wrong, Recorded(refused="Pulumi.oslo.yaml: another")).fails
     repaired = judge("oslo", [], wrong, right)
     assert (repaired.verdicts, repaired.fails) == ([Verdict.UNKNOWN], False)
+
+
+def test_what_other_files_are_refused_for_fails_though_the_site_was_refused_before() -> None:
+    wrong, right = Recorded(refused="Pulumi.oslo.yaml: wrong"), Recorded(resources=committed("oslo"))
+    for after in (wrong, right):
+        assert judge("oslo", [], wrong, after, beyond_steps={Verdict.REFUSED: "a data disk never shrinks"}).fails
+
+
+def test_a_mistake_that_moved_to_another_line_is_the_same() -> None:
+    wrong, moved = (Recorded(refused=f"config/mesh/oslo.yaml:{line}: owner = x") for line in (6, 7))
+    assert not judge("oslo", [], wrong, moved).fails
+
+
+def test_what_goes_and_what_comes_is_named_beside_what_changes() -> None:
+    def without_backup(site: Any) -> None:
+        del site["backup"]
+        site["node"]["sysctls"] = {"vm.swappiness": "10"}
+
+    plan = verdict("oslo", without_backup)
+    assert plan.verdicts == [Verdict.IN_PLACE]
+    assert plan.what[0].endswith("; gone: oslo-backup")
+
+    def and_the_node(site: Any) -> None:
+        without_backup(site)
+        site["node"]["memoryMib"] = 4096
+
+    plan = verdict("oslo", and_the_node)
+    assert (plan.verdicts, plan.what[1:]) == ([Verdict.REPLACED, Verdict.IN_PLACE], ["gone: oslo-backup"])
+
+
+def test_a_container_that_only_goes_or_comes_restarts_none() -> None:
+    container = made(type=CONTAINER, name="oslo-alarms")
+    for before, after, what in (([container], [], "gone: oslo-alarms"), ([], [container], "new: oslo-alarms")):
+        plan = judge("oslo", steps(before, after), Recorded(), Recorded())
+        assert (plan.verdicts, plan.what) == ([Verdict.IN_PLACE], [what])
+
+
+def test_what_is_no_longer_ignored_may_be_anything() -> None:
+    disk = made(type=VOLUME, name="oslo-data", inputs={"size": 16}, ignore_changes=("size",))
+    found = change_of(disk, replace(disk, ignore_changes=()))
+    assert judge("oslo", found, Recorded(), Recorded()).verdicts == [Verdict.DATA_LOST]
+    assert difference(found)[1:] == ["  size: was ignored; what the state has may be older than both revisions"]
+    assert change_of(replace(disk, ignore_changes=()), disk) == []
 
 
 def test_a_difference_tells_files_and_lines() -> None:
