@@ -5,8 +5,9 @@ import base64
 import secrets
 from collections.abc import Callable
 
+from config import derive
 from config.base import ConfigError
-from config.derive import SEED_BYTES
+from config.derive import SEED_BYTES, Seed
 from config.loader import PROJECT, REGISTRY
 from config.registry import load_registry
 from config.site import SiteSection
@@ -95,8 +96,20 @@ def consequences(site: Site) -> str:
 
 def _finish(site: Site) -> str:
     needs(site, present=[SEED, FORMER], absent=[NEXT])
+    if isinstance(site.stack_section, SiteSection):
+        _needs_deployment(site, site.stack_section.node.generation)
     _pulumi(site, "config", "rm", FORMER)
     return f"The former seed is gone from {site.config_file.name}; what it gave is of no use any more. Merge."
+
+
+def _needs_deployment(site: Site, generation: int) -> None:
+    """Refuse what would leave the node with passwords that nothing gives any more."""
+    host_key = derive.ssh_host_key(Seed.parse(_get(site, SEED)), site.name, generation).public
+    if site.outputs.get("hostKey") != host_key:
+        raise EdgeError(
+            f"{site.name}'s last update was not by this seed, and the next one changes passwords by the former one, "
+            f"which stays until then: pulumi up --stack {site.name}, then this again"
+        )
 
 
 def needs(site: Site, *, present: list[str], absent: list[str]) -> None:

@@ -71,5 +71,6 @@ def test_another_seed_takes_three_steps_and_keeps_the_data(oslo: Stack, tmp_path
         planned = preview()
         assert "libvirt:index/domain:Domain: (replace)" in planned
         assert "oslo-data]" not in planned
-        finished = step("--finish")
-        assert set(finished) & {f"{PROJECT}:nextSeed", f"{PROJECT}:formerSeed"} == set()
+        too_early = oslo.shell(f"bin/edge reseed oslo --finish --config-file {file}")
+        assert (too_early.returncode, "last update was not by this seed" in too_early.stderr) == (1, True)
+        assert seed("formerSeed") == oslo.seed

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from config.derive import Seed, ssh_host_key
 from config.loader import PROJECT
 from config.registry import load_registry
 from edge.__main__ import main
@@ -303,3 +304,24 @@ def test_a_reseed_that_cannot_write_the_registry_leaves_no_next_seed(
     assert "edge: Pulumi.oslo.yaml: fjord-edge:seed: " in capsys.readouterr().err
     assert steps(world)[-1] == "config rm"
     assert f" {PROJECT}:nextSeed " in world.asked[-1]
+
+
+# The end of a reseed
+
+
+@pytest.mark.parametrize("deployed", [True, False])
+def test_the_former_seed_goes_once_a_node_was_updated_by_the_new_one(
+    world: World, checkout: Path, capsys: pytest.CaptureFixture[str], deployed: bool
+) -> None:
+    file = checkout / "Pulumi.oslo.yaml"
+    content = edited(yaml.safe_load(file.read_text()), "config", f"{PROJECT}:formerSeed", value={"secure": "v1:…"})
+    file.write_text(yaml.safe_dump(content))
+    world.answer("pulumi", seed_text(), to="get")
+    generation = section("oslo")["node"].get("generation", 1)
+    host_key = ssh_host_key(Seed.parse(seed_text()), "oslo", generation).public
+    world.answer("pulumi", json.dumps(OUTPUTS | ({"hostKey": host_key} if deployed else {})), to="output")
+    assert main(["reseed", "oslo", "--finish"]) == (0 if deployed else 1)
+    removed = [asked for asked in world.asked if asked.startswith(f"pulumi config rm {PROJECT}:formerSeed")]
+    assert len(removed) == deployed
+    if not deployed:
+        assert "oslo's last update was not by this seed" in capsys.readouterr().err
