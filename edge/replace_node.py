@@ -1,4 +1,4 @@
-"""Make a lost node anew on an empty hypervisor; its data comes back from the last backup before any service starts."""
+"""Make a lost node anew on an empty hypervisor; its data comes back from the last backup, if the site makes any."""
 
 import argparse
 
@@ -14,7 +14,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Look at the hypervisor, ask, forget what was lost, deploy; the status is 2 when it was not confirmed."""
     site = Site.of(arguments)
-    site.needs_backup()
     checks = {check["name"]: check for check in doctor.checks(site)}
     if checks["data-disk"]["found"] != "not there yet":
         raise EdgeError(f"the data disk of {site.name} is on this hypervisor; `pulumi up` takes it up: nothing is lost")
@@ -24,7 +23,7 @@ def run(arguments: argparse.Namespace) -> int:
     if site.node_answers():
         raise EdgeError(f"the node of {site.name} still answers, and two cannot share an address; switch it off first")
     host = site.section.node.hypervisor.host
-    print(f"{site.name} is made anew on {host}. What was not in its last backup is lost with the old data disk.")
+    print(f"{site.name} is made anew on {host}. {_lost(site)}")
     if not confirmed(site.name, arguments):
         return 2
     # The machine is gone, and with it all that the state tells of; every name and key comes from the stack file.
@@ -34,3 +33,9 @@ def run(arguments: argparse.Namespace) -> int:
             return status
     print(f"it is back; look at it: edge status {site.name}")
     return 0
+
+
+def _lost(site: Site) -> str:
+    if site.section.backup:
+        return "What was not in its last backup is lost with the old data disk."
+    return "It has no `backup`: all that it kept is lost with the old data disk, and it begins with nothing."

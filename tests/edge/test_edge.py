@@ -344,15 +344,19 @@ def test_a_node_whose_state_is_lost_goes_without_the_engine_and_the_way_on_is_to
     assert "sys.exit(release(" in (world.folder / "stdin-ssh").read_text()
 
 
-@pytest.mark.parametrize("words", [["backup", "oslo"], ["replace-node", "oslo", "--yes"]])
-def test_a_site_without_a_backup_is_told_which_section_is_missing(
-    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str]
-) -> None:
+@pytest.fixture
+def without_backup(tmp_path: Path) -> str:
     site = section("oslo")
     del site["backup"]
     path = tmp_path / "Pulumi.oslo.yaml"
     path.write_text(yaml.safe_dump({"config": {f"{PROJECT}:site": site}}))
-    assert main([*words, f"--config-file={path}"]) == 1
+    return f"--config-file={path}"
+
+
+def test_a_site_without_a_backup_is_told_which_section_is_missing(
+    world: World, without_backup: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["backup", "oslo", without_backup]) == 1
     assert capsys.readouterr().err.startswith("edge: Pulumi.oslo.yaml: fjord-edge:site.backup: this section is missing")
     assert world.asked == []
 
@@ -384,6 +388,13 @@ def test_a_lost_node_is_forgotten_and_made_anew(world: World, stack_file: str, m
     _, forgotten, made = world.asked
     assert forgotten == "pulumi state remove --all --force --yes --stack oslo"
     assert made.startswith("pulumi up --yes --skip-preview --stack oslo --config-file ")
+
+
+def test_a_lost_node_without_a_backup_begins_with_nothing_and_that_is_told_before(
+    world: World, without_backup: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert replaced(world, without_backup, [*CHECKS, EMPTY], monkeypatch, alive=False) == 0
+    assert "It has no `backup`: all that it kept is lost" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
