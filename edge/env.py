@@ -1,6 +1,7 @@
 """Print what a shell needs for a site: eval "$(bin/edge env <site>)". Secrets it only tells where to put."""
 
 import argparse
+import os
 import shlex
 import sys
 
@@ -18,15 +19,19 @@ def run(arguments: argparse.Namespace) -> int:
     site = arguments.site
     file = stack_file(site, arguments.config_file)
     provider = read_yaml(file.read_text(), file.name).get("secretsprovider")
-    entry = load_registry(REGISTRY).entries.get(site)
+    entries = load_registry(REGISTRY).entries
+    entry = entries.get(site)
     if entry is None:
         raise EdgeError(f"config/mesh has no {site}.yaml; `edge key {site}` prints it")
     if entry.backend:
         print(f"export PULUMI_BACKEND_URL={shlex.quote(entry.backend)}")
     else:
-        # Else the shell of another site would stay that site's.
-        print("unset PULUMI_BACKEND_URL")
-        print(f"edge: {shown(site)} names no backend: it is the one of pulumi login", file=sys.stderr)
+        here = os.environ.get("PULUMI_BACKEND_URL", "")
+        if here in {each.backend for each in entries.values()}:
+            # Else the shell of another site would stay that site's.
+            print("unset PULUMI_BACKEND_URL")
+            here = ""
+        print(f"edge: {shown(site)} names no backend: it is {here or 'the one of pulumi login'}", file=sys.stderr)
     print(f"edge: {_secrets(site, provider)}", file=sys.stderr)
     return 0
 
