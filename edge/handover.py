@@ -5,13 +5,13 @@ import json
 import os
 import shlex
 from pathlib import Path
-
-import yaml
+from typing import Any
 
 from config import codeowners
 from config.base import ConfigError
 from config.loader import REGISTRY
 from config.registry import load_registry, shown
+from config.yaml_text import read_text
 from edge import reseed
 from edge import site as command
 from edge.key import without
@@ -78,12 +78,16 @@ def _owned(text: str, arguments: argparse.Namespace) -> str:
     return with_ownership(without(text, "approvers"), arguments)
 
 
+def _stack_file(site: Site) -> dict[str, Any]:
+    return command.read_yaml(read_text(site.config_file, site.config_file.name), site.config_file.name)
+
+
 def _copy_state(site: Site, backend: str) -> str:
     """To the new backend, secrets as they are encrypted there; returns the former one, where the copy stays."""
     former: str = json.loads(_pulumi(site.name, "whoami", "--output", "json"))["url"]
     state = _pulumi(site.name, "stack", "export", "--stack", site.name)
     os.environ["PULUMI_BACKEND_URL"] = backend
-    provider = yaml.safe_load(site.config_file.read_text()).get("secretsprovider", "passphrase")
+    provider = _stack_file(site).get("secretsprovider", "passphrase")
     _pulumi(site.name, "stack", "select", "--create", site.name, "--secrets-provider", provider)
     _pulumi(site.name, "stack", "import", "--stack", site.name, stdin=state)
     return former

@@ -15,10 +15,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import yaml
-
 from components._services import CONFIG_LABEL
 from components.edge_node.hypervisor import snapshot
+from config import yaml_text
 from config.base import ConfigError, Mistake
 from config.derive import Seed
 from config.loader import CHECKOUT, PROJECT, parse_section
@@ -86,7 +85,7 @@ class Site:
             ConfigError: what is wrong in the file.
         """
         path = stack_file(name, arguments.config_file)
-        content = read_config(path.read_text(), path.name)
+        content = read_config(yaml_text.read_text(path, path.name), path.name)
         return cls(name, parse_section(content[SECTION], path.name), content, path, backend)
 
     @property
@@ -294,15 +293,12 @@ def read_config(text: str, file: str) -> dict[str, Any]:
 
 
 def read_yaml(text: str, file: str) -> dict[str, Any]:
-    """All of a stack file.
+    """All of a stack file, as the engine reads it.
 
     Raises:
         ConfigError: it is not YAML, or nothing that has keys.
     """
-    try:
-        content = yaml.load(text, Loader=yaml.CSafeLoader)
-    except yaml.YAMLError as error:
-        raise ConfigError(Mistake(file, "", "", f"this is not YAML: {' '.join(str(error).split())}")) from None
+    content = yaml_text.parse(text, file).content
     if not isinstance(content, dict):
         raise ConfigError(Mistake(file, "", "", "this has no keys; docs/reference.md has them"))
     return content

@@ -10,8 +10,8 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import yaml
-
+from config import yaml_text
+from config.base import ConfigError
 from config.loader import PROJECT
 from edge.plan.approvals import FILE as CODEOWNERS
 from edge.site import SECTION, EdgeError
@@ -96,8 +96,8 @@ class Revision:
 
 def _read(path: Path) -> Mapping[str, Any]:
     try:
-        content = yaml.load(path.read_text(), Loader=yaml.CSafeLoader)
-    except (OSError, yaml.YAMLError):
+        content = yaml_text.read(path, path.name).content
+    except ConfigError:
         return {}
     return content if isinstance(content, dict) else {}
 

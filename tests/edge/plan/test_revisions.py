@@ -79,9 +79,10 @@ def test_no_file_touches_no_site(tmp_path: Path) -> None:
     assert touched([], revision, revision) == set()
 
 
-def test_a_file_that_is_no_yaml_ends_no_plan(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [b"a: [", b"a: sm\xf8r", b"owner: a\nowner: b", b"owner: 2028-03-30"])
+def test_a_file_that_nobody_can_read_ends_no_plan(tmp_path: Path, content: bytes) -> None:
     revision = write(tmp_path)
-    (tmp_path / "config" / "mesh" / "oslo.yaml").write_text("a: [")
+    (tmp_path / "config" / "mesh" / "oslo.yaml").write_bytes(content)
     (tmp_path / "Pulumi.oslo.yaml").write_text("- a list")
     assert revision.owner("oslo") is None
     assert revision.encrypted_seed("oslo") == {"seed": None}
