@@ -43,6 +43,19 @@ def main(checkout: Path, result: Path, contents: Mapping[str, Mapping[str, Any]]
 
 def record(checkout: Path, stack: str, content: Mapping[str, Any]) -> dict[str, Any]:
     """Run the checkout's program for one stack."""
+    try:
+        recording = _run(checkout, stack, content)
+    except pulumi.RunError as error:
+        return {"refused": str(error)}
+    except SystemExit as error:
+        return {"refused": f"the program ends itself: sys.exit({error})"}
+    except Exception as error:
+        return {"refused": f"the program fails: {type(error).__name__}: {error}"}
+    return {"requests": [base64.b64encode(each.SerializeToString()).decode() for each in recording.requests]}
+
+
+def _run(checkout: Path, stack: str, content: Mapping[str, Any]) -> Recording:
+    # A revision that cannot even be imported is refused as well: another may mend it.
     loader, derive = importlib.import_module("config.loader"), importlib.import_module("config.derive")
     seed = derive.Seed.parse(PLACEHOLDERS["seed"])
 
@@ -51,13 +64,7 @@ def record(checkout: Path, stack: str, content: Mapping[str, Any]) -> dict[str, 
             runpy.run_path(str(checkout / "__main__.py"), run_name="__main__")
 
     recording = Recording(loader.PROJECT, stack, preview=True, computed=computed)
-    try:
-        recording.run(program, *stack_config(content))
-    except pulumi.RunError as error:
-        return {"refused": str(error)}
-    except Exception as error:
-        return {"refused": f"the program fails: {type(error).__name__}: {error}"}
-    return {"requests": [base64.b64encode(each.SerializeToString()).decode() for each in recording.requests]}
+    return recording.run(program, *stack_config(content))
 
 
 def stack_config(content: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:

@@ -92,3 +92,17 @@ def test_a_stack_file_that_the_engine_does_not_take_is_refused_and_no_other(chec
         "list": f"Pulumi.list.yaml: {missing}",
         "salt": f"Pulumi.salt.yaml: {missing}",
     }
+
+
+def test_a_program_that_cannot_be_imported_is_refused_for_each_site(checkout: Path) -> None:
+    (checkout / "config" / "loader.py").write_text("PROJECT = (\n")
+    found = refused(checkout, oslo=section(b"1"), bergen=section(b"1"))
+    assert set(found) == {"oslo", "bergen"}
+    assert all(
+        why.startswith("the program fails: SyntaxError: '(' was never closed (loader.py") for why in found.values()
+    )
+
+
+def test_a_program_that_ends_itself_is_refused(checkout: Path) -> None:
+    (checkout / "__main__.py").write_text("import sys\n\nsys.exit(3)\n")
+    assert refused(checkout, oslo=section(b"1")) == {"oslo": "the program ends itself: sys.exit(3)"}
