@@ -62,13 +62,13 @@ class Revision:
     def codeowners(self) -> str:
         """Who approves a change of which file; empty where nobody is named."""
         path = self.folder / CODEOWNERS
-        return path.read_text() if path.is_file() else ""
+        return path.read_text(errors="replace") if path.is_file() else ""
 
     @property
     def providers(self) -> Mapping[str, str]:
         """The versions of the engine's packages, by name."""
         path = self.folder / "requirements.txt"
-        return dict(_PROVIDER.findall(path.read_text())) if path.is_file() else {}
+        return dict(_PROVIDER.findall(path.read_text(errors="replace"))) if path.is_file() else {}
 
     def encrypted_seed(self, site: str) -> dict[str, Any]:
         """The seed as its stack file has it, and the lines outside `config`, which say by what it is encrypted."""
@@ -141,6 +141,14 @@ def _networks(revision: Revision, site: str) -> object:
     return revision.registry.get(site, {}).get("networks")
 
 
+def _within(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo | None:
+    """What may be extracted; without a link that leads out of the commit, of which no site is made."""
+    try:
+        return tarfile.data_filter(member, folder)
+    except (tarfile.AbsoluteLinkError, tarfile.LinkOutsideDestinationError):
+        return None
+
+
 @dataclass(frozen=True)
 class Repository:
     """A git repository."""
@@ -163,7 +171,7 @@ class Repository:
     def extract(self, commit: str, folder: Path) -> Revision:
         """Put a commit's files into a folder."""
         with tarfile.open(fileobj=io.BytesIO(self._git("archive", "--format=tar", commit))) as tar:
-            tar.extractall(folder, filter="data")
+            tar.extractall(folder, filter=_within)  # noqa: S202  by the filter "data"
         return Revision(folder)
 
     def _git(self, *words: str) -> bytes:

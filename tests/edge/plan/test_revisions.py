@@ -136,3 +136,23 @@ def test_a_commit_is_extracted_as_it_was(tmp_path: Path) -> None:
     first = commit(folder, "file", "1")
     commit(folder, "file", "2")
     assert (Repository(folder).extract(first, elsewhere).folder / "file").read_text() == "1"
+
+
+def test_a_link_that_leads_out_of_a_commit_is_left_out_of_it(tmp_path: Path) -> None:
+    folder, elsewhere = tmp_path / "repository", tmp_path / "elsewhere"
+    folder.mkdir()
+    git(folder, "init", "--quiet")
+    for name, target in (("absolute", "/etc/hostname"), ("outside", "../.."), ("inside", "file")):
+        (folder / name).symlink_to(target)
+    Repository(folder).extract(commit(folder, "file", "1"), elsewhere)
+    assert sorted(path.name for path in elsewhere.iterdir()) == ["file", "inside"]
+    assert (elsewhere / "inside").read_text() == "1"
+
+
+def test_what_is_no_text_ends_no_plan(tmp_path: Path) -> None:
+    (tmp_path / ".github").mkdir()
+    (tmp_path / ".github" / "CODEOWNERS").write_bytes(b"* @sm\xf8r\n")
+    (tmp_path / "requirements.txt").write_bytes(b"# sm\xf8r\npulumi==3.1.0\n")
+    revision = Revision(tmp_path)
+    assert revision.codeowners.startswith("* @sm")
+    assert revision.providers == {"pulumi": "3.1.0"}
