@@ -20,6 +20,9 @@ from edge.site import SECTION, EdgeError
 _INERT_FOLDERS = {".ci", ".github", "bin", "docs", "edge", "lab", "policy", "tests"}
 _INERT_FILES = {".gitignore", "CODEOWNERS", "Makefile", "pyproject.toml", "requirements-dev.txt"}
 
+#: A site's stack file.
+_STACK_FILE = re.compile(r"^Pulumi\.([^.]+)\.yaml$")
+
 #: A pinned package of the engine.
 _PROVIDER = re.compile(r"^(pulumi\S*)==(\S+)", re.MULTILINE)
 
@@ -36,7 +39,8 @@ class Revision:
     @cached_property
     def sites(self) -> set[str]:
         """Those that have a stack file."""
-        return {path.name.split(".")[1] for path in self.folder.glob("Pulumi.*.yaml")}
+        found = (_STACK_FILE.fullmatch(path.name) for path in self.folder.glob("Pulumi.*.yaml"))
+        return {match[1] for match in found if match}
 
     @cached_property
     def registry(self) -> Mapping[str, Mapping[str, Any]]:
@@ -115,7 +119,8 @@ def touched(paths: Iterable[str], before: Revision, after: Revision) -> set[str]
         if path.parent == _REGISTRY and path.suffix == ".yaml":
             found |= everything if path.stem in hubs else {path.stem} | hubs
         elif path.match("Pulumi.*.yaml") and len(path.parts) == 1:
-            found.add(path.name.split(".")[1])
+            # With another dot in its name it is no stack's file, and nothing reads it.
+            found |= set(_STACK_FILE.findall(path.name))
         elif not (path.parts[0] in _INERT_FOLDERS or path.name in _INERT_FILES or path.suffix == ".md"):
             return everything
     return found & everything

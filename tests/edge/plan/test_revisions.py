@@ -27,6 +27,8 @@ def write(folder: Path, **files: object) -> Revision:
     [
         ("Pulumi.oslo.yaml", {"oslo"}),
         ("Pulumi.atlantis.yaml", set()),
+        ("Pulumi.oslo.off.yaml", set()),
+        ("Pulumi.yaml", set(SITES)),
         ("config/mesh/oslo.yaml", {"hq", "oslo"}),
         ("config/mesh/hq.yaml", set(SITES)),
         ("config/site.py", set(SITES)),
@@ -72,6 +74,13 @@ def test_a_sites_networks_may_overlap_those_of_any_other(tmp_path: Path) -> None
     assert touched(["config/mesh/oslo.yaml"], before, after) == {"hq", "oslo"}
     assert refusable(before, after) == set(SITES)
     assert refusable(before, before) == set()
+
+
+def test_a_file_with_another_dot_in_its_name_is_no_sites(tmp_path: Path) -> None:
+    write(tmp_path)
+    for name in ("Pulumi.oslo.yaml", "Pulumi.bergen.yaml"):
+        (tmp_path / name).rename(tmp_path / name.replace(".yaml", ".off.yaml"))
+    assert Revision(tmp_path).sites == {"hq"}
 
 
 def test_no_file_touches_no_site(tmp_path: Path) -> None:
