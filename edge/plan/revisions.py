@@ -162,10 +162,11 @@ class Repository:
 
     def common(self, base: str) -> str:
         """The commit from which the checkout and `base` went apart: what others merged since is no part of a change."""
-        try:
-            return self._git("merge-base", base, "HEAD").decode().strip()
-        except EdgeError as error:
-            raise EdgeError(f"{error}; in a shallow clone: git fetch --unshallow origin") from None
+        fetch = "in a shallow clone: git fetch --unshallow origin"
+        words = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{base}^{{commit}}")
+        commit = self._git(*words, silent=f"there is no commit {base}; {fetch}").decode().strip()
+        silent = f"{base} and HEAD have no common ancestor; {fetch}"
+        return self._git("merge-base", commit, "HEAD", silent=silent).decode().strip()
 
     def changed(self, commit: str) -> list[str]:
         """The files in which the working tree is not as in the commit, those that git does not know yet among them."""
@@ -179,8 +180,9 @@ class Repository:
             tar.extractall(folder, filter=_within)  # noqa: S202  by the filter "data"
         return Revision(folder)
 
-    def _git(self, *words: str) -> bytes:
+    def _git(self, *words: str, silent: str = "") -> bytes:
+        """What git prints; `silent` is what it means where it fails without a word."""
         done = subprocess.run(["git", *words], cwd=self.folder, capture_output=True, check=False)
         if done.returncode != 0:
-            raise EdgeError(f"git {words[0]}: {done.stderr.decode().strip()}")
+            raise EdgeError(f"git {words[0]}: {done.stderr.decode().strip() or silent}")
         return done.stdout

@@ -131,11 +131,32 @@ def test_what_is_not_committed_yet_is_part_of_a_change(tmp_path: Path) -> None:
     assert Repository(tmp_path).changed(first) == ["first", "nøw"]
 
 
-def test_a_base_that_git_does_not_know_is_told_with_a_remedy(tmp_path: Path) -> None:
+@pytest.mark.parametrize("base", ["origin/main", "--help", "HEAD:first", ""])
+def test_a_base_that_git_does_not_know_is_told_with_a_remedy(tmp_path: Path, base: str) -> None:
     git(tmp_path, "init", "--quiet")
     commit(tmp_path, "first", "1")
-    with pytest.raises(EdgeError, match=r"git merge-base: .*origin/main.*; in a shallow clone: git fetch"):
-        Repository(tmp_path).common("origin/main")
+    with pytest.raises(EdgeError) as raised:
+        Repository(tmp_path).common(base)
+    told = f"git rev-parse: there is no commit {base}; in a shallow clone: git fetch --unshallow origin"
+    assert str(raised.value) == told
+
+
+def test_a_base_without_a_common_ancestor_is_told_with_a_remedy(tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet", "--initial-branch=main")
+    commit(tmp_path, "first", "1")
+    git(tmp_path, "checkout", "--quiet", "--orphan", "other")
+    commit(tmp_path, "second", "2")
+    with pytest.raises(EdgeError) as raised:
+        Repository(tmp_path).common("main")
+    told = "git merge-base: main and HEAD have no common ancestor; in a shallow clone: git fetch --unshallow origin"
+    assert str(raised.value) == told
+
+
+def test_a_base_may_be_a_tag_with_a_message(tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet")
+    first = commit(tmp_path, "first", "1")
+    git(tmp_path, "tag", "--annotate", "--message", "any", "v1")
+    assert Repository(tmp_path).common("v1") == first
 
 
 def test_a_commit_is_extracted_as_it_was(tmp_path: Path) -> None:
