@@ -18,7 +18,15 @@ from edge.site import SECTION, EdgeError
 
 #: What no site is made of.
 _INERT_FOLDERS = {".ci", ".github", "bin", "docs", "edge", "lab", "policy", "tests"}
-_INERT_FILES = {".gitignore", "CODEOWNERS", "Makefile", "pyproject.toml", "requirements-dev.txt"}
+_INERT_FILES = {
+    ".gitignore",
+    ".gitlab-ci.yml",
+    "CODEOWNERS",
+    "LICENSE",
+    "Makefile",
+    "pyproject.toml",
+    "requirements-dev.txt",
+}
 
 #: A site's stack file.
 _STACK_FILE = re.compile(r"^Pulumi\.([^.]+)\.yaml$")

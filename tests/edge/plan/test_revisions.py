@@ -51,6 +51,8 @@ def write(folder: Path, **files: object) -> Revision:
         ("docs/adr/0001.md", set()),
         ("README.md", set()),
         ("CODEOWNERS", set()),
+        ("LICENSE", set()),
+        (".gitlab-ci.yml", set()),
     ],
 )
 def test_a_file_touches_what_is_made_of_it(tmp_path: Path, path: str, expected: set[str]) -> None:
