@@ -27,6 +27,9 @@ from edge.remembered import recall, remember
 #: The site's section in its stack file.
 SECTION = f"{PROJECT}:site"
 
+#: A passphrase itself, which the engine takes before that of a file.
+PASSPHRASE = "PULUMI_CONFIG_PASSPHRASE"  # noqa: S105
+
 #: Where the engine finds a passphrase; `<site>` in it stands for a site's name.
 PASSPHRASE_FILE = "PULUMI_CONFIG_PASSPHRASE_FILE"  # noqa: S105
 
@@ -341,6 +344,16 @@ def _passphrase(site: str) -> dict[str, str]:
     """What lets the engine decrypt one of many sites: `<site>` in the shell's file of a passphrase is its name."""
     file = os.environ.get(PASSPHRASE_FILE, "")
     return {PASSPHRASE_FILE: file.replace("<site>", site)} if "<site>" in file else {}
+
+
+def shell_passphrase(site: str) -> str:
+    """The one by which the engine would decrypt a site in this shell; empty where there is none."""
+    file = os.environ.get(PASSPHRASE_FILE, "").replace("<site>", site)
+    try:
+        return os.environ.get(PASSPHRASE) or (Path(file).read_text().strip() if file else "")
+    except (OSError, UnicodeDecodeError):
+        # Where it is needed, the engine says so.
+        return ""
 
 
 def run(
