@@ -45,6 +45,10 @@ class _Loader(yaml.CSafeLoader):
         return int(value) if value.is_integer() else value
 
 
+class Dumper(yaml.SafeDumper):
+    """Puts a text in quotes where the engine would take the bare word for something else, `1e3` or `09`."""
+
+
 _Loader.yaml_implicit_resolvers = {}
 for _tag, _words, _first in (
     (f"{_TAG}bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
@@ -69,7 +73,8 @@ for _tag, _words, _first in (
         "-+.0123456789",
     ),
 ):
-    _Loader.add_implicit_resolver(_tag, re.compile(rf"^(?:{_words})$"), [*_first, *([""] if "~" in _first else [])])
+    for _each in (_Loader, Dumper):
+        _each.add_implicit_resolver(_tag, re.compile(rf"^(?:{_words})$"), [*_first, *([""] if "~" in _first else [])])
 _Loader.add_constructor(f"{_TAG}int", _Loader.integer)
 _Loader.add_constructor(f"{_TAG}float", _Loader.number)
 
