@@ -49,6 +49,11 @@ def published_passphrase(salt: str) -> str | None:
     return PUBLISHED_SALTS.get(salt.split(":")[1] if ":" in salt else "")
 
 
+def example_passphrase(example: str) -> str:
+    """The passphrase of an example stack, published like its seed; each has its own, as each team's stack has."""
+    return f"fjord-{example}"
+
+
 @contextmanager
 def placeholder(seed: Seed) -> Iterator[None]:
     """Within it, a stack with this seed needs no pins, nor the keys of its registry entry, nor those of this machine.

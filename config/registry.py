@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import parse_qsl, urlsplit
 
-import yaml
 from pydantic import AfterValidator, Field, IPvAnyNetwork, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
+from config import yaml_text
 from config.base import ConfigError, Mistake, Model
 
 IPNetwork = IPv4Network | IPv6Network
@@ -250,35 +250,20 @@ def read_entry(folder: Path, site: str) -> RegistryFile:
     """Read one site's entry alone, as it stands; `load_registry` judges it.
 
     Raises:
-        ConfigError: there is no such file, or it holds no `key: value` lines.
+        ConfigError: there is no such file, it holds no `key: value` lines, or one of them twice.
     """
     path = folder / f"{site}.yaml"
     if not path.exists():
         raise ConfigError(Mistake(shown(site), "", "", "the site has no registry entry; `edge key` prints one"))
-    loader = yaml.CSafeLoader(path.read_text())
-    try:
-        node = loader.get_single_node()
-        if not isinstance(node, yaml.MappingNode):
-            raise ConfigError(Mistake(shown(site), "", "", "expected `key: value` lines; see config/registry.py"))
-        content = loader.construct_document(node)
-    except yaml.YAMLError as error:
-        raise ConfigError(Mistake(shown(site), "", "", f"not YAML: {error}".replace("\n", " "))) from None
-    finally:
-        loader.dispose()
-    return RegistryFile(site, content, dict(_lines(node)))
+    content, lines = yaml_text.read(path, shown(site))
+    if not isinstance(content, dict):
+        raise ConfigError(Mistake(shown(site), "", "", "expected `key: value` lines; see config/registry.py"))
+    return RegistryFile(site, content, lines)
 
 
 def shown(site: str) -> str:
     """A site's registry file as messages show it."""
     return f"config/mesh/{site}.yaml"
-
-
-def _lines(node: yaml.MappingNode) -> Iterator[tuple[str, int]]:
-    for key, value in node.value:
-        yield key.value, key.start_mark.line + 1
-        if isinstance(value, yaml.SequenceNode):
-            for number, item in enumerate(value.value):
-                yield f"{key.value}.{number}", item.start_mark.line + 1
 
 
 def _placed(mistake: Mistake, file: RegistryFile | None) -> Mistake:

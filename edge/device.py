@@ -11,6 +11,7 @@ from components.iot_stack.containers import MQTT_PORT, MQTT_TLS_PORT, broker_add
 from config import derive
 from config.iot import Iot
 from config.loader import parse_section
+from config.yaml_text import read_text
 from edge.site import SECTION, EdgeError, Site, read_config, table
 from edge.stack_file import append, put
 
@@ -89,7 +90,7 @@ def _shown(value: object) -> str:
 def _add(site: Site, iot: Iot, arguments: argparse.Namespace) -> None:
     """Judge the file as it would be, and only then write it."""
     _check_new(site, iot, arguments)
-    text = site.config_file.read_text()
+    text = read_text(site.config_file, site.config_file.name)
     limits = {side: limit for side in ("low", "high") if (limit := getattr(arguments, side)) is not None}
     sensor = {"id": arguments.id, "pen": arguments.pen, "quantities": arguments.quantity}
     if arguments.every is not None:

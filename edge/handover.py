@@ -5,21 +5,19 @@ import json
 import os
 import shlex
 from pathlib import Path
-
-import yaml
+from typing import Any
 
 from config import codeowners
 from config.base import ConfigError
-from config.loader import REGISTRY
+from config.loader import PUBLISHED_SALTS, REGISTRY, example_passphrase
 from config.registry import load_registry, shown
+from config.yaml_text import read_text
 from edge import reseed
 from edge import site as command
 from edge.key import without
 from edge.new_site import add_ownership, checked_entry, with_ownership
-from edge.site import PASSPHRASE_FILE, EdgeError, Site
-
-#: A passphrase itself, which the engine takes before that of a file.
-PASSPHRASE = "PULUMI_CONFIG_PASSPHRASE"  # noqa: S105
+from edge.scan import opens
+from edge.site import PASSPHRASE, PASSPHRASE_FILE, EdgeError, Site
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,12 +27,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--passphrase-file", type=Path, help="the new team's passphrase, for --secrets-provider=passphrase"
     )
+    parser.add_argument(
+        "--go-on", action="store_true", help="after a handover that stopped: the secrets are the new team's already"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Hand over and begin to reseed; nothing is deployed. The shell is the former owner's: it decrypts."""
     site = Site.of(argparse.Namespace(site=arguments.site, config_file=None))
     passphrase = _passphrase(arguments)
+    if passphrase and not arguments.go_on:
+        _check_new(site, passphrase, arguments.passphrase_file)
     reseed.needs(site, present=[reseed.SEED], absent=[reseed.NEXT, reseed.FORMER])
     registry_file = REGISTRY / f"{site.name}.yaml"
     former = load_registry(REGISTRY).entries.get(site.name)
@@ -68,9 +71,33 @@ def _passphrase(arguments: argparse.Namespace) -> str:
         raise EdgeError("a passphrase needs its file, and nothing else does: --passphrase-file, or --secrets-provider")
     if file is None:
         return ""
-    if not file.is_file() or not file.read_text().strip():
+    passphrase = read_text(file, str(file)).strip() if file.is_file() else ""
+    if not passphrase:
         raise EdgeError(f"{file} holds no passphrase; write it there, for your team's eyes only")
-    return str(file.read_text().strip())
+    if passphrase in map(example_passphrase, PUBLISHED_SALTS.values()):
+        raise EdgeError(f"{file} holds the published passphrase of an example; write another there")
+    return passphrase
+
+
+def _check_new(site: Site, passphrase: str, file: Path) -> None:
+    """With the passphrase that it had, a site would stay the former team's.
+
+    Raises:
+        EdgeError: it is the former team's: the shell's, or the one that the stack file is encrypted by.
+    """
+    if passphrase == command.shell_passphrase(site.name) or _opens(_stack_file(site).get("encryptionsalt"), passphrase):
+        raise EdgeError(
+            f"{file} holds the passphrase that {site.name} has now, which the former team knows; write another there. "
+            "After a handover that stopped, and said so: --go-on"
+        )
+
+
+def _opens(salt: object, passphrase: str) -> bool:
+    try:
+        return isinstance(salt, str) and opens(salt, passphrase)
+    except ValueError:
+        # It is no salt, and the engine says so.
+        return False
 
 
 def _owned(text: str, arguments: argparse.Namespace) -> str:
@@ -78,12 +105,16 @@ def _owned(text: str, arguments: argparse.Namespace) -> str:
     return with_ownership(without(text, "approvers"), arguments)
 
 
+def _stack_file(site: Site) -> dict[str, Any]:
+    return command.read_yaml(read_text(site.config_file, site.config_file.name), site.config_file.name)
+
+
 def _copy_state(site: Site, backend: str) -> str:
     """To the new backend, secrets as they are encrypted there; returns the former one, where the copy stays."""
     former: str = json.loads(_pulumi(site.name, "whoami", "--output", "json"))["url"]
     state = _pulumi(site.name, "stack", "export", "--stack", site.name)
     os.environ["PULUMI_BACKEND_URL"] = backend
-    provider = yaml.safe_load(site.config_file.read_text()).get("secretsprovider", "passphrase")
+    provider = _stack_file(site).get("secretsprovider", "passphrase")
     _pulumi(site.name, "stack", "select", "--create", site.name, "--secrets-provider", provider)
     _pulumi(site.name, "stack", "import", "--stack", site.name, stdin=state)
     return former
@@ -113,8 +144,8 @@ def _half_done(site: str, copied_from: str) -> str:
     copy = f" The former state's copy is still at {copied_from}." if copied_from else ""
     return (
         f"Pulumi.{site}.yaml is encrypted by the new team's provider already; the registry still names the former "
-        f"owner, and there is no next seed.{copy} Mend what failed, and hand over again with the same words, in the "
-        "new team's shell: " + "; ".join(shell)
+        f"owner, and there is no next seed.{copy} Mend what failed, and hand over again with the same words "
+        "and --go-on, in the new team's shell: " + "; ".join(shell)
     )
 
 

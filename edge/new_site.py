@@ -14,12 +14,12 @@ from datetime import UTC, date, datetime, timedelta
 from ipaddress import IPv4Network
 from pathlib import Path
 from string import Template
-from typing import Any, Literal
+from typing import Literal
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from config import codeowners
+from config import codeowners, yaml_text
 from config.base import ConfigError, Mistake, to_fill_in
 from config.derive import SEED_BYTES, Seed
 from config.iot import MAX_SERVER_DAYS
@@ -116,8 +116,7 @@ def checked_entry(site: str, text: str) -> Entry:
     Raises:
         ConfigError: an owner, approver or backend that is none.
     """
-    content: dict[str, Any] = yaml.safe_load(text)
-    return Entry.parse(content, file=shown(site))
+    return Entry.parse(yaml_text.parse(text, shown(site)).content, file=shown(site))
 
 
 def _check_name(site: str) -> None:

@@ -15,6 +15,7 @@ from config.base import FILL_IN
 from config.iot import mirrored
 from config.loader import CHECKOUT, parse_section
 from config.versions import IMAGES
+from config.yaml_text import read_text
 from edge import site as command
 from edge.site import SECTION, EdgeError, read_config, stack_file, table
 from edge.stack_file import put
@@ -42,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Ask for everything, judge the file as it would be, and only then write it."""
     path = stack_file(arguments.site, arguments.config_file)
-    text = path.read_text()
+    text = read_text(path, path.name)
     section = read_config(text, path.name)[SECTION]
     pins = [*_images(section), *_node_image(section)]
     print(table([pin.row for pin in pins] or [("nothing", "to pin", "")]))

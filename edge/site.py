@@ -15,10 +15,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import yaml
-
 from components._services import CONFIG_LABEL
 from components.edge_node.hypervisor import snapshot
+from config import yaml_text
 from config.base import ConfigError, Mistake
 from config.derive import Seed
 from config.loader import CHECKOUT, PROJECT, parse_section
@@ -27,6 +26,9 @@ from edge.remembered import recall, remember
 
 #: The site's section in its stack file.
 SECTION = f"{PROJECT}:site"
+
+#: A passphrase itself, which the engine takes before that of a file.
+PASSPHRASE = "PULUMI_CONFIG_PASSPHRASE"  # noqa: S105
 
 #: Where the engine finds a passphrase; `<site>` in it stands for a site's name.
 PASSPHRASE_FILE = "PULUMI_CONFIG_PASSPHRASE_FILE"  # noqa: S105
@@ -86,7 +88,7 @@ class Site:
             ConfigError: what is wrong in the file.
         """
         path = stack_file(name, arguments.config_file)
-        content = read_config(path.read_text(), path.name)
+        content = read_config(yaml_text.read_text(path, path.name), path.name)
         return cls(name, parse_section(content[SECTION], path.name), content, path, backend)
 
     @property
@@ -294,15 +296,12 @@ def read_config(text: str, file: str) -> dict[str, Any]:
 
 
 def read_yaml(text: str, file: str) -> dict[str, Any]:
-    """All of a stack file.
+    """All of a stack file, as the engine reads it.
 
     Raises:
         ConfigError: it is not YAML, or nothing that has keys.
     """
-    try:
-        content = yaml.load(text, Loader=yaml.CSafeLoader)
-    except yaml.YAMLError as error:
-        raise ConfigError(Mistake(file, "", "", f"this is not YAML: {' '.join(str(error).split())}")) from None
+    content = yaml_text.parse(text, file).content
     if not isinstance(content, dict):
         raise ConfigError(Mistake(file, "", "", "this has no keys; docs/reference.md has them"))
     return content
@@ -345,6 +344,16 @@ def _passphrase(site: str) -> dict[str, str]:
     """What lets the engine decrypt one of many sites: `<site>` in the shell's file of a passphrase is its name."""
     file = os.environ.get(PASSPHRASE_FILE, "")
     return {PASSPHRASE_FILE: file.replace("<site>", site)} if "<site>" in file else {}
+
+
+def shell_passphrase(site: str) -> str:
+    """The one by which the engine would decrypt a site in this shell; empty where there is none."""
+    file = os.environ.get(PASSPHRASE_FILE, "").replace("<site>", site)
+    try:
+        return os.environ.get(PASSPHRASE) or (Path(file).read_text().strip() if file else "")
+    except (OSError, UnicodeDecodeError):
+        # Where it is needed, the engine says so.
+        return ""
 
 
 def run(

@@ -8,6 +8,8 @@ from typing import Any
 import yaml
 from yaml.nodes import CollectionNode, MappingNode, Node, SequenceNode
 
+from config.yaml_text import Dumper
+
 
 def put(text: str, path: Sequence[str], value: object) -> str:
     """Set the value at a path of keys; what of the path is missing is made.
@@ -94,5 +96,7 @@ def _inserted(text: str, index: int, more: str) -> str:
 def _flow(value: object) -> str:
     """A value in one line. PyYAML folds Unicode's own line ends unless it escapes all that is not ASCII."""
     readable = json.dumps(value, ensure_ascii=False).isprintable()
-    text = yaml.safe_dump([value], default_flow_style=True, width=math.inf, allow_unicode=readable, sort_keys=False)
+    text = yaml.dump(
+        [value], Dumper=Dumper, default_flow_style=True, width=math.inf, allow_unicode=readable, sort_keys=False
+    )
     return str(text).strip()[1:-1]

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from config.derive import Seed
-from config.loader import PROJECT
+from config.loader import PROJECT, example_passphrase
 from config.site import SiteSection
 from lab import hypervisor, toolchain
 from lab.console import LabError, stream
@@ -53,7 +53,7 @@ class Stack:
         """Write the config file and make the stack where it is missing."""
         STATE.mkdir(exist_ok=True)
         BACKEND.mkdir(exist_ok=True)
-        self._passphrase_file.write_text(passphrase(self.name))
+        self._passphrase_file.write_text(example_passphrase(self.name))
         stack_file = yaml.safe_load((CHECKOUT / f"Pulumi.{self.name}.yaml").read_text())
         self.config_file.write_text(yaml.safe_dump(overlaid(stack_file, values), sort_keys=False))
         self._capture("stack", "select", "--create", self.name)
@@ -193,11 +193,6 @@ class Stack:
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(self._passphrase_file),
             "SSH_AUTH_SOCK": str(hypervisor.AGENT),
         }
-
-
-def passphrase(example: str) -> str:
-    """The passphrase of an example stack, published like its seed; each has its own, as each team's stack has."""
-    return f"fjord-{example}"
 
 
 def _log(name: str) -> Path:

@@ -9,9 +9,12 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from pulumi.runtime.proto.resource_pb2 import RegisterResourceRequest
 
+from config import yaml_text
+from config.base import ConfigError, Mistake
 from config.loader import CHECKOUT
 from edge.plan.verdict import Recorded
 from edge.recorder.recording import Registered
@@ -43,12 +46,32 @@ def record(asked: Sequence[tuple[Path, Sequence[str]]]) -> list[dict[str, Record
 
 
 def _record(checkout: Path, sites: Sequence[str]) -> Mapping[str, Recorded]:
+    contents: dict[str, Mapping[str, Any]] = {}
+    refused: dict[str, Recorded] = {}
+    for site in sites:
+        try:
+            contents[site] = _config(checkout / f"Pulumi.{site}.yaml")
+        except ConfigError as error:
+            refused[site] = Recorded(refused=str(error))
+    return refused | (_run(checkout, contents) if contents else {})
+
+
+def _config(path: Path) -> Mapping[str, Any]:
+    """What a stack file has below `config`. The engine reads it, not the revision's program: hence here, for each."""
+    content = yaml_text.read(path, path.name).content
+    config = content.get("config") if isinstance(content, dict) else None
+    if not isinstance(config, dict):
+        raise ConfigError(Mistake(path.name, "", "", "expected a section `config`; see edge/templates/site.yaml"))
+    return config
+
+
+def _run(checkout: Path, contents: Mapping[str, Mapping[str, Any]]) -> dict[str, Recorded]:
     with tempfile.NamedTemporaryFile("r", suffix=".json") as result:
         done = subprocess.run(
-            [sys.executable, "-m", "edge.recorder", str(checkout), result.name, *sites],
+            [sys.executable, "-m", "edge.recorder", str(checkout), result.name],
             cwd=CHECKOUT,
             env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
-            stdin=subprocess.DEVNULL,
+            input=json.dumps(contents),
             capture_output=True,
             text=True,
             check=False,

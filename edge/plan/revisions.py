@@ -10,15 +10,26 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import yaml
-
+from config import yaml_text
+from config.base import ConfigError
 from config.loader import PROJECT
 from edge.plan.approvals import FILE as CODEOWNERS
 from edge.site import SECTION, EdgeError
 
 #: What no site is made of.
 _INERT_FOLDERS = {".ci", ".github", "bin", "docs", "edge", "lab", "policy", "tests"}
-_INERT_FILES = {".gitignore", "CODEOWNERS", "Makefile", "pyproject.toml", "requirements-dev.txt"}
+_INERT_FILES = {
+    ".gitignore",
+    ".gitlab-ci.yml",
+    "CODEOWNERS",
+    "LICENSE",
+    "Makefile",
+    "pyproject.toml",
+    "requirements-dev.txt",
+}
+
+#: A site's stack file.
+_STACK_FILE = re.compile(r"^Pulumi\.([^.]+)\.yaml$")
 
 #: A pinned package of the engine.
 _PROVIDER = re.compile(r"^(pulumi\S*)==(\S+)", re.MULTILINE)
@@ -36,7 +47,8 @@ class Revision:
     @cached_property
     def sites(self) -> set[str]:
         """Those that have a stack file."""
-        return {path.name.split(".")[1] for path in self.folder.glob("Pulumi.*.yaml")}
+        found = (_STACK_FILE.fullmatch(path.name) for path in self.folder.glob("Pulumi.*.yaml"))
+        return {match[1] for match in found if match}
 
     @cached_property
     def registry(self) -> Mapping[str, Mapping[str, Any]]:
@@ -62,13 +74,13 @@ class Revision:
     def codeowners(self) -> str:
         """Who approves a change of which file; empty where nobody is named."""
         path = self.folder / CODEOWNERS
-        return path.read_text() if path.is_file() else ""
+        return path.read_text(errors="replace") if path.is_file() else ""
 
     @property
     def providers(self) -> Mapping[str, str]:
         """The versions of the engine's packages, by name."""
         path = self.folder / "requirements.txt"
-        return dict(_PROVIDER.findall(path.read_text())) if path.is_file() else {}
+        return dict(_PROVIDER.findall(path.read_text(errors="replace"))) if path.is_file() else {}
 
     @cached_property
     def project(self) -> Mapping[str, Any]:
@@ -108,8 +120,8 @@ class Revision:
 
 def _read(path: Path) -> Mapping[str, Any]:
     try:
-        content = yaml.load(path.read_text(), Loader=yaml.CSafeLoader)
-    except (OSError, yaml.YAMLError):
+        content = yaml_text.read(path, path.name).content
+    except ConfigError:
         return {}
     return content if isinstance(content, dict) else {}
 
@@ -127,7 +139,8 @@ def touched(paths: Iterable[str], before: Revision, after: Revision) -> set[str]
         if path.parent == _REGISTRY and path.suffix == ".yaml":
             found |= everything if path.stem in hubs else {path.stem} | hubs
         elif path.match("Pulumi.*.yaml") and len(path.parts) == 1:
-            found.add(path.name.split(".")[1])
+            # With another dot in its name it is no stack's file, and nothing reads it.
+            found |= set(_STACK_FILE.findall(path.name))
         elif not (path.parts[0] in _INERT_FOLDERS or path.name in _INERT_FILES or path.suffix == ".md"):
             return everything
     return found & everything
@@ -153,6 +166,14 @@ def _networks(revision: Revision, site: str) -> object:
     return revision.registry.get(site, {}).get("networks")
 
 
+def _within(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo | None:
+    """What may be extracted; without a link that leads out of the commit, of which no site is made."""
+    try:
+        return tarfile.data_filter(member, folder)
+    except (tarfile.AbsoluteLinkError, tarfile.LinkOutsideDestinationError):
+        return None
+
+
 @dataclass(frozen=True)
 class Repository:
     """A git repository."""
@@ -161,10 +182,11 @@ class Repository:
 
     def common(self, base: str) -> str:
         """The commit from which the checkout and `base` went apart: what others merged since is no part of a change."""
-        try:
-            return self._git("merge-base", base, "HEAD").decode().strip()
-        except EdgeError as error:
-            raise EdgeError(f"{error}; in a shallow clone: git fetch --unshallow origin") from None
+        fetch = "in a shallow clone: git fetch --unshallow origin"
+        words = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{base}^{{commit}}")
+        commit = self._git(*words, silent=f"there is no commit {base}; {fetch}").decode().strip()
+        silent = f"{base} and HEAD have no common ancestor; {fetch}"
+        return self._git("merge-base", commit, "HEAD", silent=silent).decode().strip()
 
     def changed(self, commit: str) -> list[str]:
         """The files in which the working tree is not as in the commit, those that git does not know yet among them."""
@@ -180,11 +202,12 @@ class Repository:
     def extract(self, commit: str, folder: Path) -> Revision:
         """Put a commit's files into a folder."""
         with tarfile.open(fileobj=io.BytesIO(self._git("archive", "--format=tar", commit))) as tar:
-            tar.extractall(folder, filter="data")
+            tar.extractall(folder, filter=_within)  # noqa: S202  by the filter "data"
         return Revision(folder)
 
-    def _git(self, *words: str) -> bytes:
+    def _git(self, *words: str, silent: str = "") -> bytes:
+        """What git prints; `silent` is what it means where it fails without a word."""
         done = subprocess.run(["git", *words], cwd=self.folder, capture_output=True, check=False)
         if done.returncode != 0:
-            raise EdgeError(f"git {words[0]}: {done.stderr.decode().strip()}")
+            raise EdgeError(f"git {words[0]}: {done.stderr.decode().strip() or silent}")
         return done.stdout

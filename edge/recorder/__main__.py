@@ -1,8 +1,9 @@
-"""Record several stacks of a checkout: `python -m edge.recorder CHECKOUT RESULT STACK…`.
+"""Record several stacks of a checkout: `python -m edge.recorder CHECKOUT RESULT`; standard input has their configs.
 
 The seeds are placeholders, the same for every site and revision, so that nothing in the result is secret and what
-differs between two revisions is what was changed. RESULT becomes JSON: by stack, either `requests`, as the engine would
-get them (base64), or why the program refused (`refused`).
+differs between two revisions is what was changed. The input is JSON: by stack, what its file has below `config`. RESULT
+becomes JSON: by stack, either `requests`, as the engine would get them (base64), or why the program refused it
+(`refused`).
 """
 
 import base64
@@ -16,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import pulumi
-import yaml
 
 from edge.recorder.recording import Recording, Registered
 
@@ -27,13 +27,13 @@ PLACEHOLDERS = {
 }
 
 
-def main(checkout: Path, result: Path, stacks: list[str]) -> None:
+def main(checkout: Path, result: Path, contents: Mapping[str, Mapping[str, Any]]) -> None:
     """Record the stacks, one after the other."""
     sys.path[0] = str(checkout)
     recorded: dict[str, Any] = {}
     gc.disable()
-    for number, stack in enumerate(stacks):
-        recorded[stack] = record(checkout, stack)
+    for number, (stack, content) in enumerate(contents.items()):
+        recorded[stack] = record(checkout, stack, content)
         gc.collect()
         if number == 0:
             # What is imported by now stays; to look through it again and again takes a third of the time.
@@ -41,8 +41,21 @@ def main(checkout: Path, result: Path, stacks: list[str]) -> None:
     result.write_text(json.dumps(recorded))
 
 
-def record(checkout: Path, stack: str) -> dict[str, Any]:
+def record(checkout: Path, stack: str, content: Mapping[str, Any]) -> dict[str, Any]:
     """Run the checkout's program for one stack."""
+    try:
+        recording = _run(checkout, stack, content)
+    except pulumi.RunError as error:
+        return {"refused": str(error)}
+    except SystemExit as error:
+        return {"refused": f"the program ends itself: sys.exit({error})"}
+    except Exception as error:
+        return {"refused": f"the program fails: {type(error).__name__}: {error}"}
+    return {"requests": [base64.b64encode(each.SerializeToString()).decode() for each in recording.requests]}
+
+
+def _run(checkout: Path, stack: str, content: Mapping[str, Any]) -> Recording:
+    # A revision that cannot even be imported is refused as well: another may mend it.
     loader, derive = importlib.import_module("config.loader"), importlib.import_module("config.derive")
     seed = derive.Seed.parse(PLACEHOLDERS["seed"])
 
@@ -51,30 +64,26 @@ def record(checkout: Path, stack: str) -> dict[str, Any]:
             runpy.run_path(str(checkout / "__main__.py"), run_name="__main__")
 
     recording = Recording(loader.PROJECT, stack, preview=True, computed=computed)
-    try:
-        config, secret_keys = stack_config(checkout / f"Pulumi.{stack}.yaml")
-        recording.run(program, config, secret_keys)
-    except pulumi.RunError as error:
-        return {"refused": str(error)}
-    except yaml.YAMLError as error:
-        return {"refused": f"Pulumi.{stack}.yaml: not YAML: {error}".replace("\n", " ")}
-    except Exception as error:
-        return {"refused": f"the program fails: {type(error).__name__}: {error}"}
-    return {"requests": [base64.b64encode(each.SerializeToString()).decode() for each in recording.requests]}
+    return recording.run(program, *stack_config(content))
 
 
-def stack_config(path: Path) -> tuple[dict[str, str], list[str]]:
+def stack_config(content: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
     """A stack file's config as the engine hands it over, and which of its keys are secret; those have placeholders."""
     config: dict[str, str] = {}
     secret_keys = []
-    content = yaml.load(path.read_text(), Loader=yaml.CSafeLoader)
-    for key, value in content.get("config", {}).items():
+    for key, value in content.items():
         if isinstance(value, Mapping) and "secure" in value:
             config[key] = PLACEHOLDERS.get(key.rpartition(":")[2], "placeholder")
             secret_keys.append(key)
         else:
-            config[key] = value if isinstance(value, str) else json.dumps(value, default=str)
+            config[key] = _text(value)
     return config, secret_keys
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def computed(resource: Registered) -> Mapping[str, str]:
@@ -86,4 +95,4 @@ def computed(resource: Registered) -> Mapping[str, str]:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])
+    main(Path(sys.argv[1]), Path(sys.argv[2]), json.load(sys.stdin))

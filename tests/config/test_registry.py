@@ -66,6 +66,12 @@ def test_every_32_bytes_are_a_key(raw: bytes) -> None:
     assert entry.tunnel_key == text
 
 
+def test_a_key_that_is_there_twice_is_told() -> None:
+    text = yaml.safe_dump(entries()["oslo"], sort_keys=False) + "owner: '@fjord-edge/oslo'\n"
+    [line] = mistakes(oslo=text)
+    assert re.fullmatch(r"config/mesh/oslo.yaml: owner: already in line \d+; remove one of the two", line)
+
+
 def test_a_file_that_is_not_yaml_is_told() -> None:
     [line] = mistakes(bergen="role: [site")
     assert line.startswith("config/mesh/bergen.yaml: ")

@@ -205,19 +205,22 @@ def test_what_the_node_mended_by_itself_is_told_and_is_no_problem(
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("config: {a: b: c}", "this is not YAML: while parsing a flow mapping"),
+        ("config: {a: b: c}", "not YAML: while parsing a flow mapping"),
         ("", "this has no keys"),
         ("config:", "this section is missing"),
+        ("config: {a: 1, a: 2}", "config.a: already in line 1; remove one of the two"),
+        ("config: {a: 2028-03-30}", "a bare date is no text; write it in quotes"),
+        ("config: sm\udcf8r", "not UTF-8: the byte 0xf8; save the file as UTF-8"),
     ],
 )
 def test_a_stack_file_that_nobody_can_read_is_told(
     world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, why: str
 ) -> None:
     path = tmp_path / "Pulumi.oslo.yaml"
-    path.write_text(text)
+    path.write_bytes(text.encode(errors="surrogateescape"))
     assert main(["status", "oslo", f"--config-file={path}"]) == 1
     said = capsys.readouterr().err
-    assert said.startswith("edge: Pulumi.oslo.yaml: ")
+    assert said.startswith("edge: Pulumi.oslo.yaml:")
     assert why in said
     assert world.asked == []
 

@@ -11,11 +11,12 @@ import pytest
 import yaml
 
 from config.derive import Seed, ssh_host_key
-from config.loader import PROJECT
+from config.loader import PROJECT, example_passphrase
 from config.registry import load_registry
 from edge.__main__ import main
 from edge.reseed import consequences
 from edge.site import SECTION, Site
+from tests.edge.salts import OF_FORMER
 from tests.edge.world import OUTPUTS, World
 from tests.sites import edited, entries, section, seed_text, write_registry
 
@@ -130,6 +131,53 @@ def test_an_engine_that_refuses_is_told_with_where_it_looked_and_the_way_to_the_
 
 
 # Another team
+
+
+def test_a_site_is_not_handed_over_with_the_passphrase_that_it_had(
+    world: World,
+    checkout: Path,
+    passphrase_file: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = checkout / "Pulumi.oslo.yaml"
+    before, new = file.read_text(), Path(passphrase_file.partition("=")[2])
+    (checkout / "oslo").write_text(f"{PASSPHRASE}\n")
+    for name, value in (
+        ("PULUMI_CONFIG_PASSPHRASE", PASSPHRASE),
+        ("PULUMI_CONFIG_PASSPHRASE_FILE", str(new)),
+        ("PULUMI_CONFIG_PASSPHRASE_FILE", f"{checkout}/<site>"),
+    ):
+        with monkeypatch.context() as shell:
+            shell.setenv(name, value)
+            assert handed_over(passphrase_file) == 1
+    # The shell has none, and the engine its own login: the stack file tells.
+    new.write_text("fjord-former")
+    file.write_text(f"{before}encryptionsalt: {OF_FORMER}\n")
+    assert handed_over(passphrase_file) == 1
+    told = f"edge: {new} holds the passphrase that oslo has now, which the former team knows; write another there. "
+    assert [line.startswith(told) for line in capsys.readouterr().err.splitlines()] == [True] * 4
+    assert world.asked == []
+    new.write_text(PASSPHRASE)
+    assert handed_over(passphrase_file) == 0
+
+
+@pytest.mark.usefixtures("checkout")
+def test_a_shell_whose_passphrase_nobody_can_read_is_the_engines_to_judge(
+    passphrase_file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE_FILE", "/nowhere")
+    assert handed_over(passphrase_file) == 0
+
+
+@pytest.mark.usefixtures("checkout")
+def test_a_site_is_not_handed_over_with_an_examples_passphrase(
+    world: World, passphrase_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path(passphrase_file.partition("=")[2]).write_text(f"{example_passphrase('bergen')}\n")
+    assert handed_over(passphrase_file) == 1
+    assert "holds the published passphrase of an example; write another there" in capsys.readouterr().err
+    assert world.asked == []
 
 
 @pytest.fixture
@@ -292,14 +340,15 @@ def test_a_handover_that_stopped_on_the_way_says_how_to_go_on_and_then_does(
     said = capsys.readouterr().err
     assert "pulumi config set of oslo: error: refused\n" in said
     assert f"The former state's copy is still at {former}." in said
-    shell = said.rpartition("hand over again with the same words, in the new team's shell: ")[2]
+    shell = said.rpartition("hand over again with the same words and --go-on, in the new team's shell: ")[2]
     file = passphrase_file.partition("=")[2]
     assert shell.startswith(f"export PULUMI_BACKEND_URL='{BACKEND}'; export PULUMI_CONFIG_PASSPHRASE_FILE={file}; ")
     assert load_registry(checkout / "config/mesh").entries["oslo"].owner != "@havbruk-nord"
     world.refuse("pulumi", "nothing")
     (world.folder / "asked").unlink()
     monkeypatch.setenv("PULUMI_BACKEND_URL", BACKEND)
-    assert handed_over(passphrase_file, "--backend", BACKEND) == 0
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE_FILE", file)
+    assert handed_over(passphrase_file, "--backend", BACKEND, "--go-on") == 0
     assert steps(world)[0] == "stack change-secrets-provider"
     assert "stack rm" not in capsys.readouterr().out, "the state is at its new place, and is no copy"
     entry = load_registry(checkout / "config/mesh").entries["oslo"]

@@ -9,14 +9,13 @@ import pytest
 import yaml
 
 from config.derive import Seed, certificate_authority, identity_key, server_certificate, summary_account
-from config.loader import PROJECT, REGISTRY
+from config.loader import PROJECT, REGISTRY, example_passphrase
 from config.registry import load_registry
 from edge import scan
 from edge.__main__ import main
 from edge.recorder.recording import Registered, Secret
 from edge.site import Site
 from lab.paths import CHECKOUT
-from lab.stacks import passphrase
 from tests.edge.salts import EMPTY, OF_A_TEAM
 from tests.edge.world import World
 from tests.recording import committed
@@ -101,7 +100,7 @@ def test_without_the_seed_what_looks_like_a_secret_is_found(inputs: dict[str, st
 
 
 def test_a_state_is_read_by_its_passphrase_only() -> None:
-    assert scan.opens(SALT, passphrase("oslo"))
+    assert scan.opens(SALT, example_passphrase("oslo"))
     assert not scan.opens(SALT, "")
 
 

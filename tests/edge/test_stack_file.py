@@ -8,6 +8,7 @@ import yaml
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from config.yaml_text import parse
 from edge.stack_file import append, put
 from lab.paths import CHECKOUT
 from tests.sites import STACKS
@@ -97,6 +98,11 @@ def test_what_is_no_list_is_refused(path: list[str]) -> None:
         append(TEXT, path, 7)
 
 
+@pytest.mark.parametrize("text", ["1e3", "09", "0o17", "+.5", "0X1f", "2028-3-3", "13:00", "yes", "2028-03-30", "="])
+def test_a_text_stays_one_to_the_engine(text: str) -> None:
+    assert parse(put("a: 1\n", ["a"], text), "any.yaml").content == {"a": text}
+
+
 def kept(before: str, after: str) -> bool:
     """Whether all of the lines are there still, in their order."""
     lines = iter(after.splitlines())
@@ -117,7 +123,7 @@ def test_a_file_then_says_what_was_put_and_all_that_it_said(path: list[str], val
     assume(path[-1] not in place)
     place[path[-1]] = value
     after = put(TEXT, path, value)
-    assert yaml.safe_load(after) == expected
+    assert yaml.safe_load(after) == parse(after, "any.yaml").content == expected
     in_one_line = {"flow", "empty"} & set(path)
     assert in_one_line or kept(TEXT, after)
 

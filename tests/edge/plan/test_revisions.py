@@ -27,6 +27,8 @@ def write(folder: Path, **files: object) -> Revision:
     [
         ("Pulumi.oslo.yaml", {"oslo"}),
         ("Pulumi.atlantis.yaml", set()),
+        ("Pulumi.oslo.off.yaml", set()),
+        ("Pulumi.yaml", set(SITES)),
         ("config/mesh/oslo.yaml", {"hq", "oslo"}),
         ("config/mesh/hq.yaml", set(SITES)),
         ("config/site.py", set(SITES)),
@@ -49,6 +51,8 @@ def write(folder: Path, **files: object) -> Revision:
         ("docs/adr/0001.md", set()),
         ("README.md", set()),
         ("CODEOWNERS", set()),
+        ("LICENSE", set()),
+        (".gitlab-ci.yml", set()),
     ],
 )
 def test_a_file_touches_what_is_made_of_it(tmp_path: Path, path: str, expected: set[str]) -> None:
@@ -74,14 +78,22 @@ def test_a_sites_networks_may_overlap_those_of_any_other(tmp_path: Path) -> None
     assert refusable(before, before) == set()
 
 
+def test_a_file_with_another_dot_in_its_name_is_no_sites(tmp_path: Path) -> None:
+    write(tmp_path)
+    for name in ("Pulumi.oslo.yaml", "Pulumi.bergen.yaml"):
+        (tmp_path / name).rename(tmp_path / name.replace(".yaml", ".off.yaml"))
+    assert Revision(tmp_path).sites == {"hq"}
+
+
 def test_no_file_touches_no_site(tmp_path: Path) -> None:
     revision = write(tmp_path)
     assert touched([], revision, revision) == set()
 
 
-def test_a_file_that_is_no_yaml_ends_no_plan(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [b"a: [", b"a: sm\xf8r", b"owner: a\nowner: b", b"owner: 2028-03-30"])
+def test_a_file_that_nobody_can_read_ends_no_plan(tmp_path: Path, content: bytes) -> None:
     revision = write(tmp_path)
-    (tmp_path / "config" / "mesh" / "oslo.yaml").write_text("a: [")
+    (tmp_path / "config" / "mesh" / "oslo.yaml").write_bytes(content)
     (tmp_path / "Pulumi.oslo.yaml").write_text("- a list")
     assert revision.owner("oslo") is None
     assert revision.encrypted_seed("oslo") == {"seed": None}
@@ -121,11 +133,32 @@ def test_what_is_not_committed_yet_is_part_of_a_change(tmp_path: Path) -> None:
     assert Repository(tmp_path).changed(first) == ["first", "nøw"]
 
 
-def test_a_base_that_git_does_not_know_is_told_with_a_remedy(tmp_path: Path) -> None:
+@pytest.mark.parametrize("base", ["origin/main", "--help", "HEAD:first", ""])
+def test_a_base_that_git_does_not_know_is_told_with_a_remedy(tmp_path: Path, base: str) -> None:
     git(tmp_path, "init", "--quiet")
     commit(tmp_path, "first", "1")
-    with pytest.raises(EdgeError, match=r"git merge-base: .*origin/main.*; in a shallow clone: git fetch"):
-        Repository(tmp_path).common("origin/main")
+    with pytest.raises(EdgeError) as raised:
+        Repository(tmp_path).common(base)
+    told = f"git rev-parse: there is no commit {base}; in a shallow clone: git fetch --unshallow origin"
+    assert str(raised.value) == told
+
+
+def test_a_base_without_a_common_ancestor_is_told_with_a_remedy(tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet", "--initial-branch=main")
+    commit(tmp_path, "first", "1")
+    git(tmp_path, "checkout", "--quiet", "--orphan", "other")
+    commit(tmp_path, "second", "2")
+    with pytest.raises(EdgeError) as raised:
+        Repository(tmp_path).common("main")
+    told = "git merge-base: main and HEAD have no common ancestor; in a shallow clone: git fetch --unshallow origin"
+    assert str(raised.value) == told
+
+
+def test_a_base_may_be_a_tag_with_a_message(tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet")
+    first = commit(tmp_path, "first", "1")
+    git(tmp_path, "tag", "--annotate", "--message", "any", "v1")
+    assert Repository(tmp_path).common("v1") == first
 
 
 def test_a_commit_is_extracted_as_it_was(tmp_path: Path) -> None:
@@ -135,3 +168,23 @@ def test_a_commit_is_extracted_as_it_was(tmp_path: Path) -> None:
     first = commit(folder, "file", "1")
     commit(folder, "file", "2")
     assert (Repository(folder).extract(first, elsewhere).folder / "file").read_text() == "1"
+
+
+def test_a_link_that_leads_out_of_a_commit_is_left_out_of_it(tmp_path: Path) -> None:
+    folder, elsewhere = tmp_path / "repository", tmp_path / "elsewhere"
+    folder.mkdir()
+    git(folder, "init", "--quiet")
+    for name, target in (("absolute", "/etc/hostname"), ("outside", "../.."), ("inside", "file")):
+        (folder / name).symlink_to(target)
+    Repository(folder).extract(commit(folder, "file", "1"), elsewhere)
+    assert sorted(path.name for path in elsewhere.iterdir()) == ["file", "inside"]
+    assert (elsewhere / "inside").read_text() == "1"
+
+
+def test_what_is_no_text_ends_no_plan(tmp_path: Path) -> None:
+    (tmp_path / ".github").mkdir()
+    (tmp_path / ".github" / "CODEOWNERS").write_bytes(b"* @sm\xf8r\n")
+    (tmp_path / "requirements.txt").write_bytes(b"# sm\xf8r\npulumi==3.1.0\n")
+    revision = Revision(tmp_path)
+    assert revision.codeowners.startswith("* @sm")
+    assert revision.providers == {"pulumi": "3.1.0"}
