@@ -298,11 +298,20 @@ def test_snapshots_are_listed_and_one_can_be_deleted(
     assert main(["snapshot", "oslo", "--list", stack_file]) == 0
     assert capsys.readouterr().out == "one.qcow2  0.5 GiB\n"
     world.answer("ssh", json.dumps({"name": "one.qcow2"}))
-    assert main(["snapshot", "oslo", "--delete", "one.qcow2", stack_file]) == 0
+    assert main(["snapshot", "oslo", "--delete", "one.qcow2", "--yes", stack_file]) == 0
     assert capsys.readouterr().out == "deleted one.qcow2\n"
     assert "sys.exit(delete(" in (world.folder / "stdin-ssh").read_text()
     assert main(["snapshot", "oslo", stack_file]) == 0
     assert "sys.exit(make(" in (world.folder / "stdin-ssh").read_text()
+
+
+def test_a_snapshot_is_deleted_only_when_somebody_says_so(
+    world: World, stack_file: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    assert main(["snapshot", "oslo", "--delete", "one.qcow2", stack_file]) == 2
+    assert "The snapshot one.qcow2 of oslo is deleted" in capsys.readouterr().err
+    assert world.asked == []
 
 
 def test_a_restore_of_what_is_not_there_takes_nothing_down(
