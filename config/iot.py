@@ -392,7 +392,10 @@ class Iot(Model):
         """Nobody would notice that nothing watches it."""
         for pen in self.pens:
             if all(sensor.pen != pen for sensor in self.sensors):
-                raise ValueError(f"pen {pen} has no sensor; add one (`bin/edge device <site> add`), or remove the pen")
+                raise ValueError(
+                    f"pen {pen} has no sensor; add one to sensors, or remove the pen: `bin/edge device <site> add` "
+                    "writes a pen with its first sensor (--new-pen)"
+                )
         return self
 
     @model_validator(mode="after")

@@ -48,7 +48,7 @@ BARGE = ("uplink", "groups", 2)
         (
             ("pens",),
             ["pen-1", "pen-2", "barge", "pen-3"],
-            "pen pen-3 has no sensor; add one (`bin/edge device <site> add`), or *",
+            "pen pen-3 has no sensor; add one to sensors, or remove the pen: `bin/edge device <site> add` *",
         ),
         (("pens",), ["pen-1", "pen-2", "barge", "node"], "node stands for the node's own alarms; give the pen *"),
         (("pens",), ["pen-1", "pen-1", "pen-2", "barge"], "pen pen-1 is listed twice; remove one"),

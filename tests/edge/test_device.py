@@ -110,6 +110,12 @@ def test_a_quantity_that_is_new_comes_with_its_unit_and_the_limits_are_its_own(f
     assert iot(file)["sensors"][-1] == {"id": "pen1-salt", "pen": "pen-1", "quantities": ["salinity"]}
 
 
+def test_a_pen_that_is_new_comes_with_its_first_sensor(file: Path) -> None:
+    assert device(file, "add", "pen2-temp", "--pen", "pen-2", "--new-pen", "--quantity", "temperature") == 0
+    assert iot(file)["pens"] == ["pen-1", "barge", "pen-2"]
+    assert iot(file)["sensors"][-1] == {"id": "pen2-temp", "pen": "pen-2", "quantities": ["temperature"]}
+
+
 @pytest.mark.parametrize(
     ("name", "words", "told"),
     [
@@ -117,7 +123,9 @@ def test_a_quantity_that_is_new_comes_with_its_unit_and_the_limits_are_its_own(f
         ("gateway-1", ["--quantity", "temperature"], "oslo has gateway-1 already"),
         ("telegraf", ["--quantity", "temperature"], "telegraf is a service's own name at the broker; give the"),
         ("Pen1", ["--quantity", "temperature"], "fjord-edge:site.iot.sensors.2.id"),
-        ("new", ["--quantity", "temperature", "--pen", "pen-9"], "sensor new: pen pen-9 is not in pens; add it there"),
+        ("new", ["--quantity", "oxygen", "--pen", "pen-9"], "the pens pen-1, barge; if pen-9 is new there, give --new"),
+        ("new", ["--quantity", "oxygen", "--new-pen"], "oslo has the pen pen-1 already; leave --new-pen out"),
+        ("new", ["--quantity", "oxygen", "--pen", "Pen-9", "--new-pen"], "fjord-edge:site.iot.pens.2"),
         ("new", ["--quantity", "salt"], "oslo measures temperature, oxygen; if salt is new there, give its --unit"),
         ("new", ["--quantity", "oxygen", "--unit", "%"], "oslo measures oxygen in mg/l already; leave --unit out"),
         ("new", ["--quantity", "temperature", "--low", "18"], "sensor new: low 18.0 of temperature is not below high"),
