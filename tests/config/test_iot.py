@@ -43,6 +43,7 @@ BARGE = ("uplink", "groups", 2)
         (("quantities", "temperature", "high"), float("nan"), "Input should be a finite number"),
         (("quantities", "temperature", "low"), float("-inf"), "Input should be a finite number"),
         (("sensors", 0, "quantities"), [], "Tuple should have at least 1 item *"),
+        (("sensors", 0, "quantities"), ["temperature"] * 2, "pen1-temp has quantity temperature twice; remove one"),
         (("sensors", 0, "pen"), "pen-9", "sensor pen1-temp: pen pen-9 is not in pens; add it there, or correct *"),
         (("sensors", 0, "quantities"), ["salt"], "sensor pen1-temp: quantity salt is not in quantities; add it *"),
         (

@@ -126,6 +126,7 @@ def test_a_pen_that_is_new_comes_with_its_first_sensor(file: Path) -> None:
         ("new", ["--quantity", "oxygen", "--pen", "pen-9"], "the pens pen-1, barge; if pen-9 is new there, give --new"),
         ("new", ["--quantity", "oxygen", "--new-pen"], "oslo has the pen pen-1 already; leave --new-pen out"),
         ("new", ["--quantity", "oxygen", "--pen", "Pen-9", "--new-pen"], "fjord-edge:site.iot.pens.2"),
+        ("new", ["--quantity", "oxygen", "--quantity", "oxygen"], "new has quantity oxygen twice; remove one"),
         ("new", ["--quantity", "salt"], "oslo measures temperature, oxygen; if salt is new there, give its --unit"),
         ("new", ["--quantity", "oxygen", "--unit", "%"], "oslo measures oxygen in mg/l already; leave --unit out"),
         ("new", ["--quantity", "temperature", "--low", "18"], "sensor new: low 18.0 of temperature is not below high"),
