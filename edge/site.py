@@ -380,8 +380,12 @@ def confirmed(word: str, arguments: argparse.Namespace) -> bool:
     """Whether a person types the word, or said `--yes`; what nobody can answer is a no."""
     if arguments.yes:
         return True
-    if sys.stdin.isatty() and input(f"Type {word} to go on: ") == word:
-        return True
+    try:
+        if sys.stdin.isatty() and input(f"Type {word} to go on: ") == word:
+            return True
+    except EOFError:
+        # Behind the question, which Ctrl-D leaves open.
+        print()
     print("edge: nothing was done; --yes goes on without asking", file=sys.stderr)
     return False
 

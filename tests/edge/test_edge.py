@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -250,6 +251,16 @@ def test_destroy_asks_and_without_anybody_to_ask_does_nothing(
     assert "Its data disk /srv/nvme/fjord-edge/oslo/oslo-data.qcow2 stays." in capsys.readouterr().out
 
 
+def test_an_end_of_file_is_a_no(
+    world: World, stack_file: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    assert main(["destroy", "oslo", stack_file]) == 2
+    assert world.asked == []
+    assert capsys.readouterr().err == "edge: nothing was done; --yes goes on without asking\n"
+
+
 def test_destroy_shuts_down_first_and_keeps_what_is_protected(world: World, stack_file: str) -> None:
     assert main(["destroy", "oslo", "--yes", stack_file]) == 0
     shut_down, destroyed = world.asked
@@ -278,6 +289,30 @@ def test_wrong_use_exits_with_2(words: list[str]) -> None:
 def test_the_command_runs_from_wherever_it_is_called(tmp_path: Path) -> None:
     done = subprocess.run([CHECKOUT / "bin/edge", "--help"], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert {"doctor", "status", "destroy"} < set(done.stdout.split())
+
+
+def test_a_reader_that_goes_away_ends_the_command_quietly() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [CHECKOUT / "bin/edge", "env", "oslo"], stdout=writing, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(writing)
+    assert done.returncode == 141
+    assert "Error" not in done.stderr
+
+
+def test_a_file_that_cannot_be_used_is_told_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_bytes(b"\xff")
+    monkeypatch.setattr("edge.env.run", lambda _: (tmp_path / "file" / "folder").mkdir())
+    assert main(["env", "oslo"]) == 1
+    told = f"edge: {tmp_path}/file/folder: Not a directory; see that this user may read or write it there\n"
+    assert capsys.readouterr().err == told
+    monkeypatch.setattr("edge.env.run", lambda _: (tmp_path / "file").read_text())
+    assert main(["env", "oslo"]) == 1
+    assert capsys.readouterr().err.startswith("edge: a file that is read here is no text in UTF-8: 'utf-8' codec ")
 
 
 def test_without_an_environment_the_command_says_how_to_make_one(tmp_path: Path) -> None:
