@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print every change; the status is 1 when there is one, and when not everything could be looked at."""
     site = Site.of(arguments)
     if "hostKey" not in site.outputs:
-        raise EdgeError(f"{site.name} is not deployed; deploy it: pulumi up --stack {site.name}")
+        raise site.not_deployed()
     changes, unseen = look(site)
     if arguments.json:
         print(json.dumps({"site": site.name, "drift": [asdict(one) for one in changes], "unseen": unseen}, indent=2))

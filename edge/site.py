@@ -49,6 +49,10 @@ class EdgeError(Exception):
     """What could not be done, and what to do."""
 
 
+class NotInstalledError(EdgeError):
+    """A program that is missing here: nobody was asked."""
+
+
 @dataclass(frozen=True)
 class Known:
     """A stack's outputs, and why they may not be the last ones; nothing where they are."""
@@ -141,7 +145,14 @@ class Site:
             if before is None:
                 raise
             why = str(error).splitlines()[0]
-            return Known(before[0], f"the backend does not answer; known is what it told at {before[1]}: {why}")
+            silence = "was not asked" if isinstance(error, NotInstalledError) else "does not answer"
+            return Known(before[0], f"the backend {silence}; known is what it told at {before[1]}: {why}")
+
+    def not_deployed(self, unsure: str = "") -> EdgeError:
+        """That there is no node yet; where that may not be so any more, why."""
+        if unsure:
+            return EdgeError(f"{self.name} was not deployed when its backend last told: {unsure}")
+        return EdgeError(f"{self.name} is not deployed; deploy it: pulumi up --stack {self.name}")
 
     @cached_property
     def operations(self) -> list[dict[str, Any]]:
@@ -260,7 +271,7 @@ class Site:
         else:
             user, address = section.node.user, str(section.node.network.address.ip)
         if "hostKey" not in self.known.outputs:
-            raise EdgeError(f"{self.name} is not deployed; deploy it: pulumi up --stack {self.name}")
+            raise self.not_deployed(self.known.unsure)
         with tempfile.NamedTemporaryFile("w") as known_hosts:
             known_hosts.write(f"{address} {self.known.outputs['hostKey']}\n")
             known_hosts.flush()
@@ -357,7 +368,8 @@ def run(
     """Run a program here, in the checkout; what is in `environment` goes before the shell's.
 
     Raises:
-        EdgeError: there is no such program, or it does not end.
+        NotInstalledError: there is no such program.
+        EdgeError: it does not end.
     """
     try:
         return subprocess.run(
@@ -371,7 +383,7 @@ def run(
             check=False,
         )
     except FileNotFoundError:
-        raise EdgeError(f"{words[0]} is not installed; README.md says what a site needs") from None
+        raise NotInstalledError(f"{words[0]} is not installed; README.md says what a site needs") from None
     except subprocess.TimeoutExpired:
         raise EdgeError(f"{words[0]} did not end within {limit_seconds} s; look at what it waits for") from None
 

@@ -183,6 +183,49 @@ def test_with_the_backend_out_of_reach_status_and_backup_go_by_what_it_told_befo
     assert main(["backup", "oslo", stack_file]) == 0
 
 
+def test_without_the_engine_it_is_not_the_backend_that_does_not_answer(
+    world: World, stack_file: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node_says(world)
+    assert main(["status", "oslo", stack_file]) == 0
+    capsys.readouterr()
+    (world.folder / "pulumi").unlink()
+    monkeypatch.setenv("PATH", f"{world.folder}:/usr/bin:/bin")
+    assert main(["status", "oslo", "--json", stack_file]) == 1
+    [problem] = json.loads(capsys.readouterr().out)["problems"]
+    assert problem.startswith("the backend was not asked; known is what it told at 20")
+    assert problem.endswith(": pulumi is not installed; README.md says what a site needs")
+
+
+def test_a_site_that_is_not_deployed_is_not_remembered(
+    world: World, stack_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    node_says(world)
+    for outputs in (OUTPUTS, {}):
+        world.answer("pulumi", json.dumps(outputs))
+        main(["status", "oslo", stack_file])
+    capsys.readouterr()
+    world.refuse("pulumi", "stack output", "dial tcp: no such host", 255)
+    assert main(["status", "oslo", stack_file]) == 1
+    assert capsys.readouterr().err.startswith("edge: pulumi stack output of oslo: dial tcp: no such host")
+
+
+def test_what_an_unreachable_backend_told_of_a_site_is_told_as_such(
+    world: World, stack_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    node_says(world)
+    assert main(["status", "oslo", stack_file]) == 0
+    [kept] = (world.folder / "state-home" / "fjord-edge").iterdir()
+    kept.write_text("{}")
+    capsys.readouterr()
+    world.refuse("pulumi", "stack output", "dial tcp: no such host", 255)
+    for command in ("status", "mesh"):
+        assert main([command, "oslo", stack_file]) == 1
+        said = capsys.readouterr().err
+        assert said.startswith("edge: oslo was not deployed when its backend last told: the backend does not answer; ")
+        assert "no such host" in said
+
+
 def test_a_stack_that_the_backend_does_not_have_is_not_remembered(
     world: World, stack_file: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
