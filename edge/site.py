@@ -52,6 +52,9 @@ class EdgeError(Exception):
 class NotInstalledError(EdgeError):
     """A program that is missing here: nobody was asked."""
 
+    def __init__(self, program: str) -> None:
+        super().__init__(f"{program} is not installed; README.md says what a site needs")
+
 
 @dataclass(frozen=True)
 class Known:
@@ -222,15 +225,33 @@ class Site:
         found: list[dict[str, Any]] = self.ask_hypervisor(snapshot(self.name, self.section.node, "show"))
         return found
 
-    def engine(self, *words: str, limit_seconds: int | None = LIMIT_SECONDS) -> "subprocess.CompletedProcess[str]":
+    def engine(
+        self,
+        *words: str,
+        stdin: str = "",
+        limit_seconds: int | None = LIMIT_SECONDS,
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> "subprocess.CompletedProcess[str]":
         """What the engine says, asked where the site's state is, and with the site's passphrase."""
-        environment = {**at_backend(self.backend), **_passphrase(self.name)}
-        return run(["pulumi", *words], limit_seconds=limit_seconds, environment=environment)
+        environment = {**self._engines, **environment}
+        return run(["pulumi", *words], stdin=stdin, limit_seconds=limit_seconds, environment=environment)
 
     def pulumi(self, *words: str) -> int:
-        """Run an operation of the engine on this stack, shown as it goes; its exit status."""
+        """Run an operation of the engine on this stack, shown as it goes; its exit status.
+
+        Raises:
+            NotInstalledError: there is no engine.
+        """
         config = ["--config-file", str(self.config_file)] if words[0] in {"up", "destroy"} else []
-        return subprocess.run(["pulumi", *words, "--stack", self.name, *config], cwd=CHECKOUT, check=False).returncode
+        line = ["pulumi", *words, "--stack", self.name, *config]
+        try:
+            return subprocess.run(line, cwd=CHECKOUT, env={**os.environ, **self._engines}, check=False).returncode
+        except FileNotFoundError:
+            raise NotInstalledError(line[0]) from None
+
+    @property
+    def _engines(self) -> dict[str, str]:
+        return {**at_backend(self.backend), **at_passphrase(self.name)}
 
     def needs_backup(self) -> None:
         """Raise where the site has none."""
@@ -328,7 +349,7 @@ def refused(asked: str, site: str, done: "subprocess.CompletedProcess[str]", bac
         done: how it ended.
         backend: the one that it was given; else the shell's.
     """
-    passphrase = _passphrase(site).get(PASSPHRASE_FILE) or os.environ.get(PASSPHRASE_FILE)
+    passphrase = at_passphrase(site).get(PASSPHRASE_FILE) or os.environ.get(PASSPHRASE_FILE)
     decrypting = f"the passphrase is the one in {passphrase}" if passphrase else f"its passphrase, in {PASSPHRASE_FILE}"
     return EdgeError(
         f"pulumi {asked} of {site}: {done.stderr.strip()}\n"
@@ -352,7 +373,7 @@ def at_backend(backend: str | None) -> dict[str, str]:
     return {"PULUMI_BACKEND_URL": backend} if backend else {}
 
 
-def _passphrase(site: str) -> dict[str, str]:
+def at_passphrase(site: str) -> dict[str, str]:
     """What lets the engine decrypt one of many sites: `<site>` in the shell's file of a passphrase is its name."""
     file = os.environ.get(PASSPHRASE_FILE, "")
     return {PASSPHRASE_FILE: file.replace("<site>", site)} if "<site>" in file else {}
@@ -383,7 +404,7 @@ def run(
             check=False,
         )
     except FileNotFoundError:
-        raise NotInstalledError(f"{words[0]} is not installed; README.md says what a site needs") from None
+        raise NotInstalledError(words[0]) from None
     except subprocess.TimeoutExpired:
         raise EdgeError(f"{words[0]} did not end within {limit_seconds} s; look at what it waits for") from None
 
