@@ -14,12 +14,9 @@ from typing import Any
 from components.edge_node.libvirt import STAND_IN
 from config.site import HostSection
 from edge.plan.previews import judged, silent, stale
-from edge.site import NO_STACK, EdgeError, Site, refused
+from edge.site import NO_STACK, NOT_REACHED, EdgeError, Site, refused
 
-#: What ssh ends with where it reached nobody; else it is what the other end said.
-_NOT_REACHED = 255
-
-#: What ssh says where it ends so although the other end answered, or before it asked anyone.
+#: What ssh says where it ends with `NOT_REACHED` although the other end answered, or before it asked anyone.
 _REFUSED = re.compile(
     r"permission denied|host key verification failed|host identification has changed|no \S+ host key is known"
     r"|too many authentication failures|no matching .* found|bad configuration option",
@@ -102,7 +99,7 @@ def _answers(site: Site) -> bool:
     if isinstance(site.stack_section, HostSection) and "hostKey" not in site.outputs:
         return False
     done = site.on_node("true") if isinstance(site.stack_section, HostSection) else site.on_hypervisor("true")
-    if done.returncode != _NOT_REACHED:
+    if done.returncode != NOT_REACHED:
         return True
     said = done.stderr.strip()
     if _REFUSED.search(said):

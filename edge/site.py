@@ -35,6 +35,9 @@ PASSPHRASE_FILE = "PULUMI_CONFIG_PASSPHRASE_FILE"  # noqa: S105
 CONNECT_SECONDS = 15
 LIMIT_SECONDS = 600
 
+#: What ssh ends with where it reached nobody, or was let in by nobody; else it is what the other end said.
+NOT_REACHED = 255
+
 #: A backend that does not answer so soon is out of reach.
 BACKEND_SECONDS = 60
 
@@ -216,9 +219,17 @@ class Site:
             EdgeError: it failed.
         """
         done = self.on_hypervisor("python3", "-", stdin=program, limit_seconds=None)
+        self.needs_hypervisor(done)
         if done.returncode != 0:
             raise EdgeError(done.stderr.strip() or f"{self.section.node.hypervisor.host} did not answer")
         return json.loads(done.stdout) if answer else None
+
+    def needs_hypervisor(self, done: "subprocess.CompletedProcess[str]") -> None:
+        """Raise where the hypervisor was not reached; what a command on it ended with is another matter."""
+        if done.returncode == NOT_REACHED:
+            host = self.section.node.hypervisor.host
+            said = done.stderr.strip()
+            raise EdgeError(f"the hypervisor {host} was not reached: {said}; look at it: edge doctor {self.name}")
 
     def snapshots(self) -> list[dict[str, Any]]:
         """The snapshots of the data disk, the oldest first: name and size in GiB."""

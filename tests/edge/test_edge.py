@@ -369,6 +369,19 @@ def test_without_an_environment_the_command_says_how_to_make_one(tmp_path: Path)
 # Snapshots, backups, and nodes that are lost
 
 
+@pytest.mark.parametrize(
+    "words", [["snapshot", "oslo"], ["restore", "oslo", "one"], ["delete-data", "oslo"], ["destroy", "oslo", "--yes"]]
+)
+def test_a_hypervisor_that_is_not_reached_is_named_with_what_looks_at_it(
+    world: World, stack_file: str, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    world.refuse("ssh", "", "Connection timed out during banner exchange", 255)
+    assert main([*words, stack_file]) == 1
+    said = "Connection timed out during banner exchange; look at it: edge doctor oslo"
+    assert capsys.readouterr().err == f"edge: the hypervisor 10.20.0.1 was not reached: {said}\n"
+    assert not [asked for asked in world.asked if asked.startswith("pulumi")]
+
+
 def test_snapshots_are_listed_and_one_can_be_deleted(
     world: World, stack_file: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
