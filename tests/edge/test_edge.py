@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,8 +98,8 @@ def test_a_site_without_a_stack_file_is_told(capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().err == f"edge: Pulumi.atlantis.yaml: {remedy}\n"
 
 
-def node_says(world: World, statuses: Any = None, **live: Any) -> None:
-    world.answer("ssh", "\n".join(map(json.dumps, (LIVE | live, TUNNELS, [], statuses or {}, CONTAINER))))
+def node_says(world: World, statuses: Any = None, alarms: Sequence[str] = (), **live: Any) -> None:
+    world.answer("ssh", "\n".join(map(json.dumps, (LIVE | live, TUNNELS, alarms, statuses or {}, CONTAINER))))
 
 
 def test_status_shows_the_last_facts_and_what_the_node_says_now(
@@ -111,6 +112,17 @@ def test_status_shows_the_last_facts_and_what_the_node_says_now(
     assert "now              freeGib /          5" in printed
     assert "container  telegraf  Up 2 hours (healthy)" in printed
     assert printed.endswith("all is well\n")
+
+
+@pytest.mark.parametrize(("number", "raised"), [(1, "1 alarm is raised"), (2, "2 alarms are raised")])
+def test_status_does_not_call_all_well_what_an_alarm_is_raised_for(
+    world: World, stack_file: str, capsys: pytest.CaptureFixture[str], number: int, raised: str
+) -> None:
+    node_says(world, alarms=[f"alerts/oslo/pen-{each}/oxygen-low" for each in range(number)])
+    assert main(["status", "oslo", stack_file]) == 0
+    assert capsys.readouterr().out.endswith(
+        f"alarm  alerts/oslo/pen-{number - 1}/oxygen-low\nthe node is well; {raised}\n"
+    )
 
 
 @pytest.mark.parametrize(
