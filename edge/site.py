@@ -31,6 +31,9 @@ SECTION = f"{PROJECT}:site"
 #: Where the engine finds a passphrase; `<site>` in it stands for a site's name.
 PASSPHRASE_FILE = "PULUMI_CONFIG_PASSPHRASE_FILE"  # noqa: S105
 
+#: A passphrase itself, which the engine takes before that of a file.
+PASSPHRASE = "PULUMI_CONFIG_PASSPHRASE"  # noqa: S105
+
 #: A node under load answers in seconds; a program on it may wait for a VM that shuts down.
 CONNECT_SECONDS = 15
 LIMIT_SECONDS = 600
