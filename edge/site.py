@@ -21,7 +21,7 @@ from components._services import CONFIG_LABEL
 from components.edge_node.hypervisor import snapshot
 from config.base import ConfigError, Mistake
 from config.derive import Seed
-from config.loader import CHECKOUT, PROJECT, parse_section
+from config.loader import CHECKOUT, PROJECT, no_seed, parse_section
 from config.site import HostSection, SiteSection
 from edge.remembered import recall, remember
 
@@ -197,11 +197,12 @@ class Site:
         """The seed.
 
         Raises:
-            EdgeError: there is none, or the engine does not decrypt it.
+            ConfigError: there is none.
+            EdgeError: the engine does not decrypt it.
         """
         seed = self.seed()
         if seed is None:
-            raise EdgeError(f"{self.config_file.name} has no seed; README.md says how to make one")
+            raise no_seed(self.config_file.name, self.name)
         return seed
 
     def on_hypervisor(

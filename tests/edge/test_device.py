@@ -242,4 +242,5 @@ def test_a_device_that_is_not_there_and_a_stack_without_sensors_or_seed_are_told
         yaml.safe_dump({"config": {f"{PROJECT}:site": edited(section("oslo"), "iot", "gateways", value={})}})
     )
     assert device(file, "show", "pen1-temp") == 1
-    assert "Pulumi.oslo.yaml has no seed" in capsys.readouterr().err
+    made_by = "openssl rand -base64 32 | pulumi config set --secret seed --stack oslo"
+    assert f"Pulumi.oslo.yaml: {PROJECT}:seed: the seed is missing; make one: {made_by}\n" in capsys.readouterr().err
