@@ -324,6 +324,15 @@ def test_destroy_shuts_down_first_and_keeps_what_is_protected(world: World, stac
     assert destroyed.startswith("pulumi destroy --yes --skip-preview --exclude-protected --stack oslo ")
 
 
+def test_destroy_without_the_engine_says_that_it_is_missing(
+    world: World, stack_file: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (world.folder / "pulumi").unlink()
+    monkeypatch.setenv("PATH", f"{world.folder}:/usr/bin:/bin")
+    assert main(["destroy", "oslo", "--yes", stack_file]) == 1
+    assert capsys.readouterr().err == "edge: pulumi is not installed; README.md says what a site needs\n"
+
+
 def test_destroy_stops_at_a_node_that_has_a_reason_to_stay_up(
     world: World, stack_file: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
