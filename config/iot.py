@@ -123,6 +123,14 @@ class Sensor(Model):
     """Limits of its own; a side that it leaves out is the quantity's."""
 
     @model_validator(mode="after")
+    def quantities_are_listed_once(self) -> Self:
+        """Each is a topic of its own, and is counted as one."""
+        for quantity in self.quantities:
+            if self.quantities.count(quantity) > 1:
+                raise ValueError(f"{self.id} has quantity {quantity} twice; remove one")
+        return self
+
+    @model_validator(mode="after")
     def limits_are_of_what_it_measures(self) -> Self:
         """A limit for something else would never raise an alarm."""
         for quantity in self.limits:
@@ -392,7 +400,10 @@ class Iot(Model):
         """Nobody would notice that nothing watches it."""
         for pen in self.pens:
             if all(sensor.pen != pen for sensor in self.sensors):
-                raise ValueError(f"pen {pen} has no sensor; add one (`bin/edge device <site> add`), or remove the pen")
+                raise ValueError(
+                    f"pen {pen} has no sensor; add one to sensors, or remove the pen: `bin/edge device <site> add` "
+                    "writes a pen with its first sensor (--new-pen)"
+                )
         return self
 
     @model_validator(mode="after")

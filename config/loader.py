@@ -283,13 +283,10 @@ def _site_section(content: StackConfig, file: str) -> dict[str, Any]:
 
 def _seed(content: StackConfig, file: str, stack: str, *, allow_published: bool) -> Seed:
     key = f"{PROJECT}:seed"
-    command = f"openssl rand -base64 32 | pulumi config set --secret seed --stack {stack}"
     if content.seed is None:
-        raise ConfigError(Mistake(file, key, "", f"the seed is missing; make one: {command}"))
+        raise no_seed(file, stack)
     if not content.seed_is_secret:
-        raise ConfigError(
-            Mistake(file, key, "", f"the seed lies here in the clear; it is spent, make another: {command}")
-        )
+        raise no_seed(file, stack, "the seed lies here in the clear; it is spent, make another")
     try:
         seed = Seed.parse(content.seed)
     except ValueError as error:
@@ -299,6 +296,12 @@ def _seed(content: StackConfig, file: str, stack: str, *, allow_published: bool)
         remedy = f"this is the published seed of the example {example}, as its passphrase is; make a site of your own: "
         raise ConfigError(Mistake(file, key, "", f"{remedy}bin/edge new-site <name> --owner <team>"))
     return seed
+
+
+def no_seed(file: str, stack: str, why: str = "the seed is missing; make one") -> ConfigError:
+    """That a stack has no seed that can be used, and the command that makes one."""
+    command = f"openssl rand -base64 32 | pulumi config set --secret seed --stack {stack}"
+    return ConfigError(Mistake(file, f"{PROJECT}:seed", "", f"{why}: {command}"))
 
 
 def _further_seed(content: StackConfig, name: str, text: str | None, file: str) -> Seed | None:

@@ -4,6 +4,7 @@ Exit status 0: all is well; 1: something is not; 2: wrong use.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -61,6 +62,9 @@ OF_A_STACK = (
 #: What the engine writes into the checkout's own stack file.
 OF_THE_CHECKOUT = (new_site, handover)
 
+#: As of a program that the signal for it ended: nobody reads its output any more.
+BROKEN_PIPE = 141
+
 #: What takes no site, since it is about all of them.
 OF_ALL_SITES = (plan, order, rollout)
 
@@ -70,8 +74,20 @@ def main(words: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(words)
     try:
         result: int = arguments.run(arguments)
+        sys.stdout.flush()
     except (ConfigError, EdgeError) as error:
         print(f"edge: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # Else Python tells of it when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except OSError as error:
+        place = f"{error.filename}: {error.strerror}; see that this user may read or write it there"
+        print(f"edge: {place if error.filename else error}", file=sys.stderr)
+        return 1
+    except UnicodeDecodeError as error:
+        print(f"edge: a file that is read here is no text in UTF-8: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("edge: interrupted", file=sys.stderr)

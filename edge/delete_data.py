@@ -15,7 +15,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Ask, take the protection off, destroy; the status is 2 when it was not confirmed."""
     site = Site.of(arguments)
     node = site.section.node
-    if site.on_hypervisor("virsh", "--connect", "qemu:///system", "domid", site.name).returncode == 0:
+    found = site.on_hypervisor("virsh", "--connect", "qemu:///system", "domid", site.name)
+    site.needs_hypervisor(found)
+    if found.returncode == 0:
         raise EdgeError(f"the node of {site.name} is still there; first: edge destroy {site.name}")
     disk = f"{pool_path(site.name, node)}/{data_name(site.name)}"
     print(f"Every reading of {site.name} on {node.hypervisor.host} is deleted: {disk} and its snapshots:")

@@ -28,6 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 2
     done = site.on_hypervisor("python3", "-", stdin=shut_down(site.name))
     if done.returncode != 0 and not arguments.force:
+        site.needs_hypervisor(done)
         raise EdgeError(f"{done.stderr.strip()} To pull the plug instead: edge destroy --force {site.name}")
     if arguments.lost_state:
         if arguments.force:

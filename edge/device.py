@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     adding = actions.add_parser("add", help="write a further sensor into the stack file")
     adding.add_argument("id", help="its name, and its user at the broker")
     adding.add_argument("--pen", required=True, help="where it hangs")
+    adding.add_argument("--new-pen", action="store_true", help="the pen is new at this site, and is written too")
     adding.add_argument("--quantity", required=True, action="append", help="what it measures; again for each further")
     adding.add_argument("--every", type=int, metavar="SECONDS", help="how often it sends each of them")
     adding.add_argument("--unit", help="of a quantity that is new at this site")
@@ -100,6 +101,8 @@ def _add(site: Site, iot: Iot, arguments: argparse.Namespace) -> None:
         text = put(text, (*_IOT, "quantities", quantity), {"unit": arguments.unit, **limits})
     elif limits:
         sensor["limits"] = {quantity: limits}
+    if arguments.new_pen:
+        text = append(text, (*_IOT, "pens"), arguments.pen)
     text = append(text, (*_IOT, "sensors"), sensor)
     parse_section(read_config(text, site.config_file.name)[SECTION], site.config_file.name)
     site.config_file.write_text(text)
@@ -116,6 +119,11 @@ def _check_new(site: Site, iot: Iot, arguments: argparse.Namespace) -> None:
             f"{site.name} has {arguments.id} already. A new device under the same id takes what the broken one had, "
             f"and nothing is deployed: edge device {site.name} show {arguments.id}"
         )
+    if arguments.pen not in iot.pens and not arguments.new_pen:
+        pens = ", ".join(iot.pens)
+        raise EdgeError(f"{site.name} has the pens {pens}; if {arguments.pen} is new there, give --new-pen")
+    if arguments.pen in iot.pens and arguments.new_pen:
+        raise EdgeError(f"{site.name} has the pen {arguments.pen} already; leave --new-pen out")
     several = len(arguments.quantity) > 1
     if several and (arguments.unit or arguments.low is not None or arguments.high is not None):
         raise EdgeError("--unit, --low and --high are of one quantity; write the others' into the stack file")

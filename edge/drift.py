@@ -12,9 +12,8 @@ from components._files import PROGRAMS
 from components._services import CONFIG_LABEL
 from components.edge_node.facts import COMPARE_FACTS, UPGRADED_FACTS
 from config.base import VALUE_LIMIT
-from edge import site as command
 from edge.scan import state
-from edge.site import EdgeError, Site, table
+from edge.site import EdgeError, Site, refused, table
 
 #: A node that does not tell within it is cut off, as far as this is concerned.
 _NODE_SECONDS = 60
@@ -67,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print every change; the status is 1 when there is one, and when not everything could be looked at."""
     site = Site.of(arguments)
     if "hostKey" not in site.outputs:
-        raise EdgeError(f"{site.name} is not deployed; deploy it: pulumi up --stack {site.name}")
+        raise site.not_deployed()
     changes, unseen = look(site)
     if arguments.json:
         print(json.dumps({"site": site.name, "drift": [asdict(one) for one in changes], "unseen": unseen}, indent=2))
@@ -87,7 +86,6 @@ def look(site: Site) -> tuple[list[Change], list[str]]:
     Raises:
         EdgeError: the backend does not answer.
     """
-    remedy = f"look at it: edge doctor {site.name}" if site.has_node else "see whether it lets you in by SSH"
     changes: list[Change] = []
     unseen: list[str] = []
     containers = [one for one in _resources(site) if one["type"] == _CONTAINER and not one.get("delete")]
@@ -95,12 +93,12 @@ def look(site: Site) -> tuple[list[Change], list[str]]:
         changes += _changed_facts(site)
         changes += changed_containers([one["outputs"] for one in containers], _inspected(site))
     except EdgeError as error:
-        unseen.append(f"{error}; it may be cut off, {remedy}")
+        unseen.append(f"{error}; it may be cut off, {_remedy(site)}")
     try:
         told = {change.what.split()[1] for change in changes if change.what.startswith("container ")}
         changes += changed_resources(_refreshed(site, without_docker=bool(unseen)), site.name, told)
     except EdgeError as error:
-        unseen.append(f"{error}; {remedy}")
+        unseen.append(str(error))
     return changes, unseen
 
 
@@ -207,17 +205,23 @@ def _resources(site: Site) -> list[dict[str, Any]]:
 
 def _refreshed(site: Site, *, without_docker: bool) -> dict[str, Any]:
     """What the engine finds; secrets in it are blinded."""
-    words = ["pulumi", "refresh", "--preview-only", "--json", "--non-interactive", "--stack", site.name]
+    words = ["refresh", "--preview-only", "--json", "--non-interactive", "--stack", site.name]
     excluded = ["--exclude", _DOCKER] if without_docker else []
-    done = command.run([*words, "--config-file", str(site.config_file), *excluded], limit_seconds=_ENGINE_SECONDS)
+    done = site.engine(*words, "--config-file", str(site.config_file), *excluded, limit_seconds=_ENGINE_SECONDS)
     try:
         digest: dict[str, Any] = json.loads(done.stdout)
     except ValueError:
-        raise EdgeError(f"pulumi refresh: {done.stderr.strip()}") from None
+        # It did not begin: nobody at the site was asked.
+        raise refused("refresh", site.name, done, site.backend) from None
     if done.returncode != 0:
         said = [one["message"].strip() for one in digest.get("diagnostics", ()) if one["severity"] == "error"]
-        raise EdgeError(f"pulumi refresh: {'; '.join(said) or done.stderr.strip()}")
+        raise EdgeError(f"pulumi refresh: {'; '.join(said) or done.stderr.strip()}; {_remedy(site)}")
     return digest
+
+
+def _remedy(site: Site) -> str:
+    """What to look at where a site does not answer."""
+    return f"look at it: edge doctor {site.name}" if site.has_node else "see whether it lets you in by SSH"
 
 
 def _flat(path: str, value: Any) -> Iterator[tuple[str, object]]:

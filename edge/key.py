@@ -40,7 +40,8 @@ def entry(site: Site, *, with_next: bool) -> str:
     """The site's registry file with the keys that its seeds and epochs give.
 
     Raises:
-        EdgeError: there is no seed, or the engine does not decrypt it.
+        ConfigError: there is no seed.
+        EdgeError: the engine does not decrypt it.
     """
     keys = public_keys(site.needed_seed(), site.seed("nextSeed"), site.name, site.stack_section.epochs)
     path = REGISTRY / f"{site.name}.yaml"

@@ -55,7 +55,7 @@ def look(site: Site, registry: Registry) -> Look:
     """
     known = site.known
     if "hostKey" not in known.outputs:
-        raise EdgeError(f"{site.name} is not deployed; deploy it: pulumi up --stack {site.name}")
+        raise site.not_deployed(known.unsure)
     found = Look(known.outputs.get("facts", {}), "unknown" if known.unsure else _last_update(site))
     found.problems += [known.unsure] if known.unsure else []
     has_node = site.has_node

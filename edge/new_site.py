@@ -30,7 +30,7 @@ from config.site import Epochs
 from config.versions import IMAGES
 from edge import site as command
 from edge.key import new_entry, new_hub_entry, with_keys, with_line
-from edge.site import EdgeError, table
+from edge.site import PASSPHRASE, PASSPHRASE_FILE, EdgeError, table
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -64,6 +64,8 @@ def run(arguments: argparse.Namespace) -> int:
     _check_name(site)
     facts = _hub_facts(arguments) if arguments.hub else _site_facts(arguments)
     _check_free({stack_file.name: stack_file, shown(site): registry_file})
+    if arguments.secrets_provider == "passphrase":
+        _check_passphrase(site)
     seed = secrets.token_bytes(SEED_BYTES)
     public = with_keys(
         with_ownership(facts, arguments),
@@ -76,10 +78,10 @@ def run(arguments: argparse.Namespace) -> int:
     with ExitStack() as undo:
         undo.callback(stack_file.unlink, missing_ok=True)
         stack_file.write_text(stack_file_text(site, datetime.now(UTC).date(), role=entry.role))
-        _pulumi("stack", "init", site, "--no-select", "--secrets-provider", arguments.secrets_provider)
-        undo.callback(_pulumi, "stack", "rm", "--yes", "--preserve-config", "--stack", site)
+        _pulumi(site, "stack", "init", site, "--no-select", "--secrets-provider", arguments.secrets_provider)
+        undo.callback(_pulumi, site, "stack", "rm", "--yes", "--preserve-config", "--stack", site)
         seed_text = base64.b64encode(seed).decode()
-        _pulumi("config", "set", "--secret", f"{PROJECT}:seed", "--stack", site, stdin=seed_text)
+        _pulumi(site, "config", "set", "--secret", f"{PROJECT}:seed", "--stack", site, stdin=seed_text)
         undo.callback(registry_file.unlink, missing_ok=True)
         # With its last file, git takes a folder away too.
         REGISTRY.mkdir(exist_ok=True)
@@ -132,6 +134,21 @@ def _check_free(files: Mapping[str, Path]) -> None:
     for name, path in files.items():
         if path.exists():
             raise EdgeError(f"{name} is there already; take another name, or edit the site that there is")
+
+
+def _check_passphrase(site: str) -> None:
+    """An empty one is everybody's; where there is none, the engine tells."""
+    if PASSPHRASE in os.environ:
+        if not os.environ[PASSPHRASE].strip():
+            raise EdgeError(
+                f"{PASSPHRASE} is empty; set your team's passphrase, or unset it and give {PASSPHRASE_FILE}"
+            )
+        return
+    file = command.at_passphrase(site).get(PASSPHRASE_FILE) or os.environ.get(PASSPHRASE_FILE)
+    # As the engine reads it, which runs there.
+    path = CHECKOUT / file if file else None
+    if path and not (path.is_file() and path.read_text().strip()):
+        raise EdgeError(f"{file} holds no passphrase; write it there, for your team's eyes only")
 
 
 def _site_facts(arguments: argparse.Namespace) -> str:
@@ -202,7 +219,10 @@ def _places(entry: Entry) -> list[str]:
     return [f"Add {host} to `headquarters` in policy/places.json: a node speaks to no place that is not there."]
 
 
-def _pulumi(*words: str, stdin: str = "") -> None:
-    done = command.run(["pulumi", *words, "--non-interactive"], stdin=stdin)
+def _pulumi(site: str, *words: str, stdin: str = "") -> None:
+    environment = command.at_passphrase(site)
+    done = command.run(["pulumi", *words, "--non-interactive"], stdin=stdin, environment=environment)
     if done.returncode != 0:
-        raise EdgeError(f"pulumi {' '.join(words[:2])}: {done.stderr.strip()}; nothing was made")
+        other = "" if command.asked_backend(None) else "; PULUMI_BACKEND_URL or --backend names another"
+        said = f"pulumi {' '.join(words[:2])}: {done.stderr.strip()}; nothing was made"
+        raise EdgeError(f"{said}. {command.told_backend(None)}{other}")

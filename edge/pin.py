@@ -5,6 +5,7 @@ Nothing is written while anything else in it says CHANGE-ME, or is wrong.
 
 import argparse
 import re
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -37,7 +38,11 @@ class Pin:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What it understands beside the site."""
-    parser.add_argument("--check", action="store_true", help="write nothing; the status is 1 where something is new")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="write nothing; the status is 1 where something is new, 2 where a registry did not say",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -45,7 +50,13 @@ def run(arguments: argparse.Namespace) -> int:
     path = stack_file(arguments.site, arguments.config_file)
     text = read_text(path, path.name)
     section = read_config(text, path.name)[SECTION]
-    pins = [*_images(section), *_node_image(section)]
+    try:
+        pins = [*_images(section), *_node_image(section)]
+    except EdgeError as error:
+        if not arguments.check:
+            raise
+        print(f"edge: {error}", file=sys.stderr)
+        return 2
     print(table([pin.row for pin in pins] or [("nothing", "to pin", "")]))
     new = [pin for pin in pins if pin.before != pin.after]
     for pin in new:

@@ -13,14 +13,10 @@ from typing import Any
 
 from components.edge_node.libvirt import STAND_IN
 from config.site import HostSection
-from edge import site as command
 from edge.plan.previews import judged, silent, stale
-from edge.site import NO_STACK, EdgeError, Site
+from edge.site import NO_STACK, NOT_REACHED, EdgeError, Site, refused
 
-#: What ssh ends with where it reached nobody; else it is what the other end said.
-_NOT_REACHED = 255
-
-#: What ssh says where it ends so although the other end answered, or before it asked anyone.
+#: What ssh says where it ends with `NOT_REACHED` although the other end answered, or before it asked anyone.
 _REFUSED = re.compile(
     r"permission denied|host key verification failed|host identification has changed|no \S+ host key is known"
     r"|too many authentication failures|no matching .* found|bad configuration option",
@@ -82,12 +78,12 @@ def _of_the_state(site: Site, contact: str, stand_in: str) -> dict[str, Any]:
 
 
 def _digest(site: Site, environment: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
-    words = ["pulumi", "preview", "--json", "--non-interactive", "--stack", site.name]
-    done = command.run([*words, "--config-file", str(site.config_file)], environment=environment)
+    words = ["preview", "--json", "--non-interactive", "--stack", site.name]
+    done = site.engine(*words, "--config-file", str(site.config_file), environment=environment)
     try:
         digest: dict[str, Any] = json.loads(done.stdout)
     except ValueError:
-        raise EdgeError(f"pulumi preview of {site.name}: {done.stderr.strip()}") from None
+        raise refused("preview", site.name, done, site.backend) from None
     if done.returncode != 0:
         said = [each["message"].strip() for each in digest.get("diagnostics", ()) if each["severity"] == "error"]
         raise EdgeError(f"pulumi preview of {site.name}: {'; '.join(said) or done.stderr.strip()}")
@@ -103,7 +99,7 @@ def _answers(site: Site) -> bool:
     if isinstance(site.stack_section, HostSection) and "hostKey" not in site.outputs:
         return False
     done = site.on_node("true") if isinstance(site.stack_section, HostSection) else site.on_hypervisor("true")
-    if done.returncode != _NOT_REACHED:
+    if done.returncode != NOT_REACHED:
         return True
     said = done.stderr.strip()
     if _REFUSED.search(said):

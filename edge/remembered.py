@@ -12,9 +12,12 @@ from typing import Any
 
 
 def remember(site: str, backend: str, outputs: dict[str, Any]) -> None:
-    """Keep them; where there is no place for them nothing is kept."""
+    """Keep them; of a site that is not deployed, and where there is no place for them, nothing is kept."""
     path = _path(site, backend)
     try:
+        if "hostKey" not in outputs:
+            path.unlink(missing_ok=True)
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         made = path.with_suffix(f".{os.getpid()}")
         made.write_text(json.dumps(outputs))

@@ -12,8 +12,7 @@ from config.loader import PROJECT, REGISTRY
 from config.registry import load_registry
 from config.site import SiteSection
 from edge import key
-from edge import site as command
-from edge.site import EdgeError, Site
+from edge.site import EdgeError, Site, refused
 
 SEED, NEXT, FORMER = (f"{PROJECT}:{name}" for name in ("seed", "nextSeed", "formerSeed"))
 
@@ -137,8 +136,8 @@ def _set_secret(site: Site, place: str, value: str) -> None:
 
 
 def _pulumi(site: Site, *words: str, stdin: str = "") -> str:
-    line = ["pulumi", *words, "--stack", site.name, "--config-file", str(site.config_file), "--non-interactive"]
-    done = command.run(line, stdin=stdin)
+    where = ("--stack", site.name, "--config-file", str(site.config_file), "--non-interactive")
+    done = site.engine(*words, *where, stdin=stdin)
     if done.returncode != 0:
-        raise command.refused(" ".join(words[:2]), site.name, done)
+        raise refused(" ".join(words[:2]), site.name, done)
     return done.stdout

@@ -39,14 +39,19 @@ def add_arguments(_parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Export, look, tell where something is; never what."""
+    """Export, look, tell where something is, never what; the status is 1 too when not everything was looked for."""
     site = Site.of(arguments)
     secrets, without = known(site)
     if without:
         print(f"searched by its look alone: {without}")
     found = shown(site, secrets)
-    print(table(found) if found else f"no secret of {site.name} is in the clear, and its state is encrypted")
-    return 1 if found else 0
+    if found:
+        print(table(found))
+    elif not without:
+        print(f"no secret of {site.name} is in the clear, and its state is encrypted")
+    if without:
+        print(f"not looked for: the seed of {site.name}, and the keys and passwords that it gives")
+    return 1 if found or without else 0
 
 
 def shown(site: Site, secrets: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -20,7 +20,7 @@ from components.edge_node.hypervisor import snapshot
 from config import yaml_text
 from config.base import ConfigError, Mistake
 from config.derive import Seed
-from config.loader import CHECKOUT, PROJECT, parse_section
+from config.loader import CHECKOUT, PROJECT, no_seed, parse_section
 from config.site import HostSection, SiteSection
 from edge.remembered import recall, remember
 
@@ -33,9 +33,15 @@ PASSPHRASE = "PULUMI_CONFIG_PASSPHRASE"  # noqa: S105
 #: Where the engine finds a passphrase; `<site>` in it stands for a site's name.
 PASSPHRASE_FILE = "PULUMI_CONFIG_PASSPHRASE_FILE"  # noqa: S105
 
+#: A passphrase itself, which the engine takes before that of a file.
+PASSPHRASE = "PULUMI_CONFIG_PASSPHRASE"  # noqa: S105
+
 #: A node under load answers in seconds; a program on it may wait for a VM that shuts down.
 CONNECT_SECONDS = 15
 LIMIT_SECONDS = 600
+
+#: What ssh ends with where it reached nobody, or was let in by nobody; else it is what the other end said.
+NOT_REACHED = 255
 
 #: A backend that does not answer so soon is out of reach.
 BACKEND_SECONDS = 60
@@ -49,6 +55,13 @@ START_SECONDS = 300
 
 class EdgeError(Exception):
     """What could not be done, and what to do."""
+
+
+class NotInstalledError(EdgeError):
+    """A program that is missing here: nobody was asked."""
+
+    def __init__(self, program: str) -> None:
+        super().__init__(f"{program} is not installed; README.md says what a site needs")
 
 
 @dataclass(frozen=True)
@@ -143,7 +156,14 @@ class Site:
             if before is None:
                 raise
             why = str(error).splitlines()[0]
-            return Known(before[0], f"the backend does not answer; known is what it told at {before[1]}: {why}")
+            silence = "was not asked" if isinstance(error, NotInstalledError) else "does not answer"
+            return Known(before[0], f"the backend {silence}; known is what it told at {before[1]}: {why}")
+
+    def not_deployed(self, unsure: str = "") -> EdgeError:
+        """That there is no node yet; where that may not be so any more, why."""
+        if unsure:
+            return EdgeError(f"{self.name} was not deployed when its backend last told: {unsure}")
+        return EdgeError(f"{self.name} is not deployed; deploy it: pulumi up --stack {self.name}")
 
     @cached_property
     def operations(self) -> list[dict[str, Any]]:
@@ -179,11 +199,12 @@ class Site:
         """The seed.
 
         Raises:
-            EdgeError: there is none, or the engine does not decrypt it.
+            ConfigError: there is none.
+            EdgeError: the engine does not decrypt it.
         """
         seed = self.seed()
         if seed is None:
-            raise EdgeError(f"{self.config_file.name} has no seed; README.md says how to make one")
+            raise no_seed(self.config_file.name, self.name)
         return seed
 
     def on_hypervisor(
@@ -204,24 +225,50 @@ class Site:
             EdgeError: it failed.
         """
         done = self.on_hypervisor("python3", "-", stdin=program, limit_seconds=None)
+        self.needs_hypervisor(done)
         if done.returncode != 0:
             raise EdgeError(done.stderr.strip() or f"{self.section.node.hypervisor.host} did not answer")
         return json.loads(done.stdout) if answer else None
+
+    def needs_hypervisor(self, done: "subprocess.CompletedProcess[str]") -> None:
+        """Raise where the hypervisor was not reached; what a command on it ended with is another matter."""
+        if done.returncode == NOT_REACHED:
+            host = self.section.node.hypervisor.host
+            said = done.stderr.strip()
+            raise EdgeError(f"the hypervisor {host} was not reached: {said}; look at it: edge doctor {self.name}")
 
     def snapshots(self) -> list[dict[str, Any]]:
         """The snapshots of the data disk, the oldest first: name and size in GiB."""
         found: list[dict[str, Any]] = self.ask_hypervisor(snapshot(self.name, self.section.node, "show"))
         return found
 
-    def engine(self, *words: str, limit_seconds: int | None = LIMIT_SECONDS) -> "subprocess.CompletedProcess[str]":
+    def engine(
+        self,
+        *words: str,
+        stdin: str = "",
+        limit_seconds: int | None = LIMIT_SECONDS,
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> "subprocess.CompletedProcess[str]":
         """What the engine says, asked where the site's state is, and with the site's passphrase."""
-        environment = {**at_backend(self.backend), **_passphrase(self.name)}
-        return run(["pulumi", *words], limit_seconds=limit_seconds, environment=environment)
+        environment = {**self._engines, **environment}
+        return run(["pulumi", *words], stdin=stdin, limit_seconds=limit_seconds, environment=environment)
 
     def pulumi(self, *words: str) -> int:
-        """Run an operation of the engine on this stack, shown as it goes; its exit status."""
+        """Run an operation of the engine on this stack, shown as it goes; its exit status.
+
+        Raises:
+            NotInstalledError: there is no engine.
+        """
         config = ["--config-file", str(self.config_file)] if words[0] in {"up", "destroy"} else []
-        return subprocess.run(["pulumi", *words, "--stack", self.name, *config], cwd=CHECKOUT, check=False).returncode
+        line = ["pulumi", *words, "--stack", self.name, *config]
+        try:
+            return subprocess.run(line, cwd=CHECKOUT, env={**os.environ, **self._engines}, check=False).returncode
+        except FileNotFoundError:
+            raise NotInstalledError(line[0]) from None
+
+    @property
+    def _engines(self) -> dict[str, str]:
+        return {**at_backend(self.backend), **at_passphrase(self.name)}
 
     def needs_backup(self) -> None:
         """Raise where the site has none."""
@@ -262,7 +309,7 @@ class Site:
         else:
             user, address = section.node.user, str(section.node.network.address.ip)
         if "hostKey" not in self.known.outputs:
-            raise EdgeError(f"{self.name} is not deployed; deploy it: pulumi up --stack {self.name}")
+            raise self.not_deployed(self.known.unsure)
         with tempfile.NamedTemporaryFile("w") as known_hosts:
             known_hosts.write(f"{address} {self.known.outputs['hostKey']}\n")
             known_hosts.flush()
@@ -316,7 +363,7 @@ def refused(asked: str, site: str, done: "subprocess.CompletedProcess[str]", bac
         done: how it ended.
         backend: the one that it was given; else the shell's.
     """
-    passphrase = _passphrase(site).get(PASSPHRASE_FILE) or os.environ.get(PASSPHRASE_FILE)
+    passphrase = at_passphrase(site).get(PASSPHRASE_FILE) or os.environ.get(PASSPHRASE_FILE)
     decrypting = f"the passphrase is the one in {passphrase}" if passphrase else f"its passphrase, in {PASSPHRASE_FILE}"
     return EdgeError(
         f"pulumi {asked} of {site}: {done.stderr.strip()}\n"
@@ -340,7 +387,7 @@ def at_backend(backend: str | None) -> dict[str, str]:
     return {"PULUMI_BACKEND_URL": backend} if backend else {}
 
 
-def _passphrase(site: str) -> dict[str, str]:
+def at_passphrase(site: str) -> dict[str, str]:
     """What lets the engine decrypt one of many sites: `<site>` in the shell's file of a passphrase is its name."""
     file = os.environ.get(PASSPHRASE_FILE, "")
     return {PASSPHRASE_FILE: file.replace("<site>", site)} if "<site>" in file else {}
@@ -366,7 +413,8 @@ def run(
     """Run a program here, in the checkout; what is in `environment` goes before the shell's.
 
     Raises:
-        EdgeError: there is no such program, or it does not end.
+        NotInstalledError: there is no such program.
+        EdgeError: it does not end.
     """
     try:
         return subprocess.run(
@@ -380,7 +428,7 @@ def run(
             check=False,
         )
     except FileNotFoundError:
-        raise EdgeError(f"{words[0]} is not installed; README.md says what a site needs") from None
+        raise NotInstalledError(words[0]) from None
     except subprocess.TimeoutExpired:
         raise EdgeError(f"{words[0]} did not end within {limit_seconds} s; look at what it waits for") from None
 
@@ -389,8 +437,12 @@ def confirmed(word: str, arguments: argparse.Namespace) -> bool:
     """Whether a person types the word, or said `--yes`; what nobody can answer is a no."""
     if arguments.yes:
         return True
-    if sys.stdin.isatty() and input(f"Type {word} to go on: ") == word:
-        return True
+    try:
+        if sys.stdin.isatty() and input(f"Type {word} to go on: ") == word:
+            return True
+    except EOFError:
+        # Behind the question, which Ctrl-D leaves open.
+        print()
     print("edge: nothing was done; --yes goes on without asking", file=sys.stderr)
     return False
 

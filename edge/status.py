@@ -52,8 +52,14 @@ def _one(arguments: argparse.Namespace, registry: Registry) -> int:
         print(table([("container", name, state) for name, state in found.containers] or [("container", "none", "")]))
         print("".join(f"alarm  {topic}\n" for topic in found.alarms), end="")
         print("".join(f"mended  {each}\n" for each in found.mended), end="")
-        print("\n".join(f"PROBLEM: {problem}" for problem in found.problems) or "all is well")
+        print("\n".join(f"PROBLEM: {problem}" for problem in found.problems) or _well(len(found.alarms)))
     return 1 if found.problems else 0
+
+
+def _well(alarms: int) -> str:
+    """Of a node without a problem, whose sensors may have told of some."""
+    raised = "1 alarm is raised" if alarms == 1 else f"{alarms} alarms are raised"
+    return f"the node is well; {raised}" if alarms else "all is well"
 
 
 def _all(arguments: argparse.Namespace, registry: Registry) -> int:

@@ -67,7 +67,7 @@ def test_a_snapshot_is_made_while_the_node_runs_and_brings_its_data_back(hq: Sta
     aside, kept = sorted(json.loads(succeeds(hq, "snapshot --list --json")), key=lambda each: str(each["name"]))[::-1]
     assert aside["name"].startswith("before-restore-")
     for each in (aside, kept):
-        succeeds(hq, f"snapshot --delete {each['name']}")
+        succeeds(hq, f"snapshot --delete {each['name']} --yes")
     assert json.loads(succeeds(hq, "snapshot --list --json")) == []
     assert set(hq.preview()) == {"same"}
 

@@ -28,7 +28,8 @@ def test_status_tells_the_facts_and_that_all_is_well(oslo: Stack) -> None:
     printed = oslo.shell(command).stdout
     assert "sysctls net.ipv4.tcp_congestion_control  bbr" in printed
     assert "(healthy)" in printed
-    assert printed.endswith("all is well\n")
+    # What another test raised an alarm for may not be over yet.
+    assert printed.splitlines()[-1].startswith("the node is well; " if "\nalarm  " in printed else "all is well")
 
 
 @pytest.mark.long

@@ -110,6 +110,12 @@ def test_a_quantity_that_is_new_comes_with_its_unit_and_the_limits_are_its_own(f
     assert iot(file)["sensors"][-1] == {"id": "pen1-salt", "pen": "pen-1", "quantities": ["salinity"]}
 
 
+def test_a_pen_that_is_new_comes_with_its_first_sensor(file: Path) -> None:
+    assert device(file, "add", "pen2-temp", "--pen", "pen-2", "--new-pen", "--quantity", "temperature") == 0
+    assert iot(file)["pens"] == ["pen-1", "barge", "pen-2"]
+    assert iot(file)["sensors"][-1] == {"id": "pen2-temp", "pen": "pen-2", "quantities": ["temperature"]}
+
+
 @pytest.mark.parametrize(
     ("name", "words", "told"),
     [
@@ -117,7 +123,10 @@ def test_a_quantity_that_is_new_comes_with_its_unit_and_the_limits_are_its_own(f
         ("gateway-1", ["--quantity", "temperature"], "oslo has gateway-1 already"),
         ("telegraf", ["--quantity", "temperature"], "telegraf is a service's own name at the broker; give the"),
         ("Pen1", ["--quantity", "temperature"], "fjord-edge:site.iot.sensors.2.id"),
-        ("new", ["--quantity", "temperature", "--pen", "pen-9"], "sensor new: pen pen-9 is not in pens; add it there"),
+        ("new", ["--quantity", "oxygen", "--pen", "pen-9"], "the pens pen-1, barge; if pen-9 is new there, give --new"),
+        ("new", ["--quantity", "oxygen", "--new-pen"], "oslo has the pen pen-1 already; leave --new-pen out"),
+        ("new", ["--quantity", "oxygen", "--pen", "Pen-9", "--new-pen"], "fjord-edge:site.iot.pens.2"),
+        ("new", ["--quantity", "oxygen", "--quantity", "oxygen"], "new has quantity oxygen twice; remove one"),
         ("new", ["--quantity", "salt"], "oslo measures temperature, oxygen; if salt is new there, give its --unit"),
         ("new", ["--quantity", "oxygen", "--unit", "%"], "oslo measures oxygen in mg/l already; leave --unit out"),
         ("new", ["--quantity", "temperature", "--low", "18"], "sensor new: low 18.0 of temperature is not below high"),
@@ -233,4 +242,5 @@ def test_a_device_that_is_not_there_and_a_stack_without_sensors_or_seed_are_told
         yaml.safe_dump({"config": {f"{PROJECT}:site": edited(section("oslo"), "iot", "gateways", value={})}})
     )
     assert device(file, "show", "pen1-temp") == 1
-    assert "Pulumi.oslo.yaml has no seed" in capsys.readouterr().err
+    made_by = "openssl rand -base64 32 | pulumi config set --secret seed --stack oslo"
+    assert f"Pulumi.oslo.yaml: {PROJECT}:seed: the seed is missing; make one: {made_by}\n" in capsys.readouterr().err

@@ -2,8 +2,10 @@
 
 import io
 import json
+import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -96,8 +98,8 @@ def test_a_site_without_a_stack_file_is_told(capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().err == f"edge: Pulumi.atlantis.yaml: {remedy}\n"
 
 
-def node_says(world: World, statuses: Any = None, **live: Any) -> None:
-    world.answer("ssh", "\n".join(map(json.dumps, (LIVE | live, TUNNELS, [], statuses or {}, CONTAINER))))
+def node_says(world: World, statuses: Any = None, alarms: Sequence[str] = (), **live: Any) -> None:
+    world.answer("ssh", "\n".join(map(json.dumps, (LIVE | live, TUNNELS, alarms, statuses or {}, CONTAINER))))
 
 
 def test_status_shows_the_last_facts_and_what_the_node_says_now(
@@ -110,6 +112,17 @@ def test_status_shows_the_last_facts_and_what_the_node_says_now(
     assert "now              freeGib /          5" in printed
     assert "container  telegraf  Up 2 hours (healthy)" in printed
     assert printed.endswith("all is well\n")
+
+
+@pytest.mark.parametrize(("number", "raised"), [(1, "1 alarm is raised"), (2, "2 alarms are raised")])
+def test_status_does_not_call_all_well_what_an_alarm_is_raised_for(
+    world: World, stack_file: str, capsys: pytest.CaptureFixture[str], number: int, raised: str
+) -> None:
+    node_says(world, alarms=[f"alerts/oslo/pen-{each}/oxygen-low" for each in range(number)])
+    assert main(["status", "oslo", stack_file]) == 0
+    assert capsys.readouterr().out.endswith(
+        f"alarm  alerts/oslo/pen-{number - 1}/oxygen-low\nthe node is well; {raised}\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -180,6 +193,49 @@ def test_with_the_backend_out_of_reach_status_and_backup_go_by_what_it_told_befo
     assert [name for name, _ in told["containers"]]
     world.answer("ssh", json.dumps({"snapshot": "0123456789", "sentBytes": 1}))
     assert main(["backup", "oslo", stack_file]) == 0
+
+
+def test_without_the_engine_it_is_not_the_backend_that_does_not_answer(
+    world: World, stack_file: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node_says(world)
+    assert main(["status", "oslo", stack_file]) == 0
+    capsys.readouterr()
+    (world.folder / "pulumi").unlink()
+    monkeypatch.setenv("PATH", f"{world.folder}:/usr/bin:/bin")
+    assert main(["status", "oslo", "--json", stack_file]) == 1
+    [problem] = json.loads(capsys.readouterr().out)["problems"]
+    assert problem.startswith("the backend was not asked; known is what it told at 20")
+    assert problem.endswith(": pulumi is not installed; README.md says what a site needs")
+
+
+def test_a_site_that_is_not_deployed_is_not_remembered(
+    world: World, stack_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    node_says(world)
+    for outputs in (OUTPUTS, {}):
+        world.answer("pulumi", json.dumps(outputs))
+        main(["status", "oslo", stack_file])
+    capsys.readouterr()
+    world.refuse("pulumi", "stack output", "dial tcp: no such host", 255)
+    assert main(["status", "oslo", stack_file]) == 1
+    assert capsys.readouterr().err.startswith("edge: pulumi stack output of oslo: dial tcp: no such host")
+
+
+def test_what_an_unreachable_backend_told_of_a_site_is_told_as_such(
+    world: World, stack_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    node_says(world)
+    assert main(["status", "oslo", stack_file]) == 0
+    [kept] = (world.folder / "state-home" / "fjord-edge").iterdir()
+    kept.write_text("{}")
+    capsys.readouterr()
+    world.refuse("pulumi", "stack output", "dial tcp: no such host", 255)
+    for command in ("status", "mesh"):
+        assert main([command, "oslo", stack_file]) == 1
+        said = capsys.readouterr().err
+        assert said.startswith("edge: oslo was not deployed when its backend last told: the backend does not answer; ")
+        assert "no such host" in said
 
 
 def test_a_stack_that_the_backend_does_not_have_is_not_remembered(
@@ -253,12 +309,31 @@ def test_destroy_asks_and_without_anybody_to_ask_does_nothing(
     assert "Its data disk /srv/nvme/fjord-edge/oslo/oslo-data.qcow2 stays." in capsys.readouterr().out
 
 
+def test_an_end_of_file_is_a_no(
+    world: World, stack_file: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    assert main(["destroy", "oslo", stack_file]) == 2
+    assert world.asked == []
+    assert capsys.readouterr().err == "edge: nothing was done; --yes goes on without asking\n"
+
+
 def test_destroy_shuts_down_first_and_keeps_what_is_protected(world: World, stack_file: str) -> None:
     assert main(["destroy", "oslo", "--yes", stack_file]) == 0
     shut_down, destroyed = world.asked
     assert shut_down.startswith("ssh ")
     assert "sys.exit(take_down(" in (world.folder / "stdin-ssh").read_text()
     assert destroyed.startswith("pulumi destroy --yes --skip-preview --exclude-protected --stack oslo ")
+
+
+def test_destroy_without_the_engine_says_that_it_is_missing(
+    world: World, stack_file: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (world.folder / "pulumi").unlink()
+    monkeypatch.setenv("PATH", f"{world.folder}:/usr/bin:/bin")
+    assert main(["destroy", "oslo", "--yes", stack_file]) == 1
+    assert capsys.readouterr().err == "edge: pulumi is not installed; README.md says what a site needs\n"
 
 
 def test_destroy_stops_at_a_node_that_has_a_reason_to_stay_up(
@@ -283,6 +358,30 @@ def test_the_command_runs_from_wherever_it_is_called(tmp_path: Path) -> None:
     assert {"doctor", "status", "destroy"} < set(done.stdout.split())
 
 
+def test_a_reader_that_goes_away_ends_the_command_quietly() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [CHECKOUT / "bin/edge", "env", "oslo"], stdout=writing, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(writing)
+    assert done.returncode == 141
+    assert "Error" not in done.stderr
+
+
+def test_a_file_that_cannot_be_used_is_told_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_bytes(b"\xff")
+    monkeypatch.setattr("edge.env.run", lambda _: (tmp_path / "file" / "folder").mkdir())
+    assert main(["env", "oslo"]) == 1
+    told = f"edge: {tmp_path}/file/folder: Not a directory; see that this user may read or write it there\n"
+    assert capsys.readouterr().err == told
+    monkeypatch.setattr("edge.env.run", lambda _: (tmp_path / "file").read_text())
+    assert main(["env", "oslo"]) == 1
+    assert capsys.readouterr().err.startswith("edge: a file that is read here is no text in UTF-8: 'utf-8' codec ")
+
+
 def test_without_an_environment_the_command_says_how_to_make_one(tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
     shutil.copy(CHECKOUT / "bin/edge", tmp_path / "bin/edge")
@@ -294,6 +393,19 @@ def test_without_an_environment_the_command_says_how_to_make_one(tmp_path: Path)
 # Snapshots, backups, and nodes that are lost
 
 
+@pytest.mark.parametrize(
+    "words", [["snapshot", "oslo"], ["restore", "oslo", "one"], ["delete-data", "oslo"], ["destroy", "oslo", "--yes"]]
+)
+def test_a_hypervisor_that_is_not_reached_is_named_with_what_looks_at_it(
+    world: World, stack_file: str, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    world.refuse("ssh", "", "Connection timed out during banner exchange", 255)
+    assert main([*words, stack_file]) == 1
+    said = "Connection timed out during banner exchange; look at it: edge doctor oslo"
+    assert capsys.readouterr().err == f"edge: the hypervisor 10.20.0.1 was not reached: {said}\n"
+    assert not [asked for asked in world.asked if asked.startswith("pulumi")]
+
+
 def test_snapshots_are_listed_and_one_can_be_deleted(
     world: World, stack_file: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -301,11 +413,20 @@ def test_snapshots_are_listed_and_one_can_be_deleted(
     assert main(["snapshot", "oslo", "--list", stack_file]) == 0
     assert capsys.readouterr().out == "one.qcow2  0.5 GiB\n"
     world.answer("ssh", json.dumps({"name": "one.qcow2"}))
-    assert main(["snapshot", "oslo", "--delete", "one.qcow2", stack_file]) == 0
+    assert main(["snapshot", "oslo", "--delete", "one.qcow2", "--yes", stack_file]) == 0
     assert capsys.readouterr().out == "deleted one.qcow2\n"
     assert "sys.exit(delete(" in (world.folder / "stdin-ssh").read_text()
     assert main(["snapshot", "oslo", stack_file]) == 0
     assert "sys.exit(make(" in (world.folder / "stdin-ssh").read_text()
+
+
+def test_a_snapshot_is_deleted_only_when_somebody_says_so(
+    world: World, stack_file: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    assert main(["snapshot", "oslo", "--delete", "one.qcow2", stack_file]) == 2
+    assert "The snapshot one.qcow2 of oslo is deleted" in capsys.readouterr().err
+    assert world.asked == []
 
 
 def test_a_restore_of_what_is_not_there_takes_nothing_down(

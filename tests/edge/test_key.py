@@ -114,4 +114,5 @@ def test_a_stack_without_a_seed_is_told(folder: Path, capsys: pytest.CaptureFixt
     file = folder.parent / "Pulumi.oslo.yaml"
     file.write_text(yaml.safe_dump({"config": {f"{PROJECT}:site": section("oslo")}}))
     assert main(["key", "oslo", f"--config-file={file}"]) == 1
-    assert "Pulumi.oslo.yaml has no seed" in capsys.readouterr().err
+    made_by = "openssl rand -base64 32 | pulumi config set --secret seed --stack oslo"
+    assert f"Pulumi.oslo.yaml: {PROJECT}:seed: the seed is missing; make one: {made_by}\n" in capsys.readouterr().err

@@ -97,6 +97,58 @@ def test_what_is_left_open_is_refused_by_its_key(role: Literal["hub", "site"], k
     assert all(mistake.remedy.startswith("fill this in: ") for mistake in refused.value.mistakes)
 
 
+@pytest.mark.parametrize("content", ["", " \n", None])
+def test_a_passphrase_that_is_none_makes_nothing(
+    world: World,
+    checkout: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    content: str | None,
+) -> None:
+    before = files(checkout)
+    if content is not None:
+        (world.folder / "passphrase-alesund").write_text(content)
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE_FILE", f"{world.folder}/passphrase-<site>")
+    assert main(["new-site", "alesund", *OWNED]) == 1
+    told = f"edge: {world.folder}/passphrase-alesund holds no passphrase; write it there, for your team's eyes only\n"
+    assert capsys.readouterr().err == told
+    assert (world.asked, files(checkout)) == ([], before)
+    assert main(["new-site", "alesund", *OWNED, "--secrets-provider", "awskms://alias/oslo"]) == 0
+
+
+@pytest.mark.usefixtures("checkout")
+def test_an_empty_passphrase_in_the_shell_makes_nothing_either(
+    world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "")
+    assert main(["new-site", "alesund", *OWNED]) == 1
+    assert capsys.readouterr().err.startswith("edge: PULUMI_CONFIG_PASSPHRASE is empty; ")
+    assert world.asked == []
+
+
+@pytest.mark.usefixtures("checkout")
+def test_the_engine_has_the_file_of_the_new_sites_passphrase(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    (world.folder / "passphrase-alesund").write_text("hemmelig-setning")
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE_FILE", f"{world.folder}/passphrase-<site>")
+    assert main(["new-site", "alesund", *OWNED]) == 0
+    assert {file for file, _ in world.passphrases} == {f"{world.folder}/passphrase-alesund"}
+
+
+@pytest.mark.usefixtures("checkout")
+def test_an_engine_that_is_logged_in_nowhere_is_told_how_to_name_a_backend(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = "error: PULUMI_ACCESS_TOKEN must be set for login during non-interactive CLI sessions"
+    world.refuse("pulumi", "stack init", wrong)
+    assert main(["new-site", "alesund", *OWNED]) == 1
+    assert capsys.readouterr().err == (
+        f"edge: pulumi stack init: {wrong}; nothing was made. The backend asked was the one of the engine's login; "
+        "PULUMI_BACKEND_URL or --backend names another\n"
+    )
+    assert main(["new-site", "alesund", *OWNED, "--backend", "s3://states"]) == 1
+    assert capsys.readouterr().err.endswith("nothing was made. The backend asked was s3://states\n")
+
+
 def test_a_site_is_made_with_a_seed_that_no_command_holds(
     world: World, checkout: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -189,7 +241,7 @@ def test_what_the_engine_refuses_leaves_nothing_behind(
     before = files(checkout)
     world.refuse("pulumi", step)
     assert main(["new-site", "alesund", *OWNED]) == 1
-    assert capsys.readouterr().err == f"edge: pulumi {step}: error: refused; nothing was made\n"
+    assert capsys.readouterr().err.startswith(f"edge: pulumi {step}: error: refused; nothing was made. The backend ")
     assert files(checkout) == before
     removed = "pulumi stack rm --yes --preserve-config --stack alesund --non-interactive"
     assert (world.asked[-1] == removed) == (step == "config set")

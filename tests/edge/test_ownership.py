@@ -130,6 +130,41 @@ def test_an_engine_that_refuses_is_told_with_where_it_looked_and_the_way_to_the_
     )
 
 
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [
+        (["drift", "oslo"], "refresh"),
+        (["preview", "oslo"], "preview"),
+        (["reseed", "oslo"], "config set"),
+        (["destroy", "oslo", "--yes"], "destroy"),
+    ],
+)
+@pytest.mark.usefixtures("checkout")
+def test_one_shell_has_a_file_of_a_passphrase_for_each_site(
+    world: World, monkeypatch: pytest.MonkeyPatch, words: list[str], asked: str
+) -> None:
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE_FILE", "/run/secrets/<site>")
+    world.answer("pulumi", seed_text(), to="get")
+    world.answer("pulumi", json.dumps({"deployment": {}}), to="export")
+    world.answer("pulumi", json.dumps({"steps": []}), to="preview")
+    main(words)
+    assert "/run/secrets/oslo" in [file for file, line in world.passphrases if line.startswith(f"pulumi {asked} ")]
+
+
+@pytest.mark.usefixtures("checkout")
+def test_drift_with_another_sites_passphrase_sends_nobody_to_the_hypervisor(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = "error: getting stack configuration: get stack secrets manager: incorrect passphrase"
+    world.answer("pulumi", json.dumps({"deployment": {}}), to="export")
+    world.answer("ssh", "", 255)
+    world.refuse("pulumi", "refresh", wrong)
+    assert main(["drift", "oslo", "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)["unseen"][-1]
+    assert told.startswith(f"pulumi refresh of oslo: {wrong}\nThe backend asked was ")
+    assert "edge doctor" not in told
+
+
 # Another team
 
 

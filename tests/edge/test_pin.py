@@ -144,8 +144,11 @@ def test_a_registry_that_does_not_answer_is_told_and_nothing_is_written(
     path = stack_file(tmp_path, stack)
     before = path.read_text()
     assert command(path) == 1
-    assert f"{IMAGES['services']} was not found, nothing was written" in capsys.readouterr().err
+    told = f"edge: {IMAGES['services']} was not found, nothing was written"
+    assert capsys.readouterr().err.startswith(told)
     assert path.read_text() == before
+    assert command(path, "--check") == 2, "not as where something is new"
+    assert capsys.readouterr().err.startswith(told)
 
 
 def test_an_answer_that_is_no_digest_is_not_believed(registries: Registries, tmp_path: Path, capsys: Captured) -> None:

@@ -19,7 +19,7 @@ from lab.paths import CHECKOUT
 from tests.edge.salts import EMPTY, OF_A_TEAM
 from tests.edge.world import World
 from tests.recording import committed
-from tests.sites import SEED, STACKS, section, site_section
+from tests.sites import SEED, STACKS, section, seed_text, site_section
 
 SALT = yaml.safe_load((CHECKOUT / "Pulumi.oslo.yaml").read_text())["encryptionsalt"]
 PEERS = scan.identity_keys(load_registry(REGISTRY), "oslo")
@@ -118,32 +118,60 @@ def test_a_state_with_an_empty_passphrase_or_none_at_all_is_reported() -> None:
     assert scan.unencrypted(exported)[0][1].startswith("none;")
 
 
-def test_the_command_says_where_and_never_what(
-    world: World, stack_file: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def seeded(stack_file: str) -> str:
+    """The same with an encrypted seed."""
+    path = Path(stack_file.partition("=")[2])
+    content = yaml.safe_load(path.read_text())
+    content["config"][f"{PROJECT}:seed"] = {"secure": "v1:x"}
+    path.write_text(yaml.safe_dump(content))
+    return stack_file
+
+
+def test_the_command_says_where_and_never_what(world: World, seeded: str, capsys: pytest.CaptureFixture[str]) -> None:
+    world.answer("pulumi", seed_text(), to="get")
     world.answer("pulumi", json.dumps(state("oslo")))
-    assert main(["scan", "oslo", stack_file]) == 0
-    assert "no secret of oslo is in the clear" in capsys.readouterr().out
+    assert main(["scan", "oslo", seeded]) == 0
+    assert capsys.readouterr().out == "no secret of oslo is in the clear, and its state is encrypted\n"
     world.answer("pulumi", json.dumps(leaky(password="abc-the-password")))
-    assert main(["scan", "oslo", stack_file]) == 1
+    assert main(["scan", "oslo", seeded]) == 1
     told = capsys.readouterr().out
     assert "oslo-tunnel.inputs.password  looks like a secret" in told
     assert "abc-the-password" not in told
-    assert "has no seed" in told
 
 
-def test_a_seed_that_the_engine_does_not_decrypt_leaves_the_look(
+UNSEEN = "not looked for: the seed of oslo, and the keys and passwords that it gives\n"
+
+
+def test_a_seed_that_the_engine_does_not_decrypt_leaves_the_look_which_is_not_all(
+    world: World, seeded: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.answer("pulumi", json.dumps(state("oslo")))
+    world.refuse("pulumi", "config get", "error: incorrect passphrase", 255)
+    assert main(["scan", "oslo", seeded]) == 1
+    told = capsys.readouterr().out
+    assert told.startswith("searched by its look alone: pulumi config get fjord-edge:seed of oslo: error: incorrect")
+    assert told.endswith(UNSEEN)
+    assert "no secret" not in told
+    world.answer("pulumi", json.dumps(leaky(password="abc-the-password")))
+    assert main(["scan", "oslo", seeded]) == 1
+    assert f"oslo-tunnel.inputs.password  looks like a secret\n{UNSEEN}" in capsys.readouterr().out
+
+
+def test_a_stack_file_without_a_seed_leaves_the_look_too(
     world: World, stack_file: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = Path(stack_file.partition("=")[2])
-    content = yaml.safe_load(path.read_text())
-    content["config"]["fjord-edge:seed"] = {"secure": "v1:x"}
-    path.write_text(yaml.safe_dump(content))
-    world.answer("pulumi", "incorrect passphrase", 255)
+    world.answer("pulumi", json.dumps(state("oslo")))
     assert main(["scan", "oslo", stack_file]) == 1
-    shown = capsys.readouterr()
-    assert "searched by its look alone: pulumi config get" in shown.out
-    assert "pulumi stack export of oslo" in shown.err
+    assert capsys.readouterr().out == f"searched by its look alone: Pulumi.oslo.yaml has no seed\n{UNSEEN}"
+
+
+def test_a_state_that_the_backend_does_not_tell_is_no_empty_one(
+    world: World, stack_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.answer("pulumi", "error: connection refused", 255)
+    assert main(["scan", "oslo", stack_file]) == 1
+    assert "pulumi stack export of oslo" in capsys.readouterr().err
 
 
 def test_what_the_seeds_before_and_after_give_is_looked_for_too(world: World, tmp_path: Path) -> None:
