@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
         os.environ.pop(PASSPHRASE, None)
         os.environ[PASSPHRASE_FILE] = str(arguments.passphrase_file.resolve())
     try:
-        reseed.begin(Site.of(argparse.Namespace(site=arguments.site, config_file=None)))
+        reseed.begin(Site.named(site.name, argparse.Namespace(config_file=None), entry.backend))
     except (ConfigError, EdgeError) as error:
         raise EdgeError(f"{error}\n{_half_done(site.name, copied_from)}") from None
     registry_file.write_text(_owned(registry_file.read_text(), arguments))

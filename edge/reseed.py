@@ -123,7 +123,7 @@ def needs(site: Site, *, present: list[str], absent: list[str]) -> None:
 
 def _again(site: Site) -> Site:
     """The site as its file says now."""
-    return Site.of(argparse.Namespace(site=site.name, config_file=site.config_file))
+    return Site.named(site.name, argparse.Namespace(config_file=site.config_file), site.backend)
 
 
 def _get(site: Site, place: str) -> str:

@@ -20,15 +20,13 @@ from components.edge_node.hypervisor import snapshot
 from config import yaml_text
 from config.base import ConfigError, Mistake
 from config.derive import Seed
-from config.loader import CHECKOUT, PROJECT, no_seed, parse_section
+from config.loader import CHECKOUT, PROJECT, REGISTRY, no_seed, parse_section
+from config.registry import read_entry
 from config.site import HostSection, SiteSection
 from edge.remembered import recall, remember
 
 #: The site's section in its stack file.
 SECTION = f"{PROJECT}:site"
-
-#: A passphrase itself, which the engine takes before that of a file.
-PASSPHRASE = "PULUMI_CONFIG_PASSPHRASE"  # noqa: S105
 
 #: Where the engine finds a passphrase; `<site>` in it stands for a site's name.
 PASSPHRASE_FILE = "PULUMI_CONFIG_PASSPHRASE_FILE"  # noqa: S105
@@ -86,12 +84,12 @@ class Site:
 
     @classmethod
     def of(cls, arguments: argparse.Namespace) -> "Site":
-        """Read the stack file; neither the seed nor the state is needed.
+        """Read the stack file, and where the registry says that the state is; neither seed nor state is needed.
 
         Raises:
-            ConfigError: what is wrong in the file.
+            ConfigError: what is wrong in a file.
         """
-        return cls.named(arguments.site, arguments)
+        return cls.named(arguments.site, arguments, _registered_backend(arguments.site))
 
     @classmethod
     def named(cls, name: str, arguments: argparse.Namespace, backend: str | None = None) -> "Site":
@@ -328,6 +326,14 @@ def stack_file(site: str, path: Path | None = None) -> Path:
         remedy = f"there is no such stack file; `edge new-site {site}` makes one"
         raise ConfigError(Mistake(path.name, "", "", remedy))
     return path
+
+
+def _registered_backend(site: str) -> str | None:
+    """Where a site's registry file says that its state is, if there is one that does."""
+    if not (REGISTRY / f"{site}.yaml").is_file():
+        return None
+    backend = read_entry(REGISTRY, site).content.get("backend")
+    return backend if isinstance(backend, str) else None
 
 
 def read_config(text: str, file: str) -> dict[str, Any]:

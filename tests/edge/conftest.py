@@ -33,7 +33,15 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_registry(registry, entries())
     content = {"config": {f"{PROJECT}:site": section("oslo"), f"{PROJECT}:seed": {"secure": "v1:…"}}}
     (folder / "Pulumi.oslo.yaml").write_text(yaml.safe_dump(content))
-    for module in ("config.codeowners", "edge.env", "edge.handover", "edge.key", "edge.new_site", "edge.reseed"):
+    for module in (
+        "config.codeowners",
+        "edge.env",
+        "edge.handover",
+        "edge.key",
+        "edge.new_site",
+        "edge.reseed",
+        "edge.site",
+    ):
         monkeypatch.setattr(f"{module}.REGISTRY", registry)
     for module in ("edge.new_site", "edge.site"):
         monkeypatch.setattr(f"{module}.CHECKOUT", folder)

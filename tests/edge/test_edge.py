@@ -362,7 +362,7 @@ def test_a_reader_that_goes_away_ends_the_command_quietly() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(
-        [CHECKOUT / "bin/edge", "env", "oslo"], stdout=writing, stderr=subprocess.PIPE, text=True, check=False
+        [CHECKOUT / "bin/edge", "env", "bergen"], stdout=writing, stderr=subprocess.PIPE, text=True, check=False
     )
     os.close(writing)
     assert done.returncode == 141

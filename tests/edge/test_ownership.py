@@ -103,6 +103,16 @@ def test_a_site_that_the_registry_does_not_know_has_no_shell(
 # The shell is another's
 
 
+@pytest.mark.parametrize("words", [["scan", "oslo"], ["destroy", "oslo", "--yes", "--force"]])
+def test_a_state_is_where_the_registry_says_whatever_the_shell_names(
+    world: World, checkout: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    owned_by_others(checkout, backend=BACKEND)
+    monkeypatch.setenv("PULUMI_BACKEND_URL", "file:///srv/former-copies")
+    main(words)
+    assert {at for at, _ in world.backends} == {BACKEND}
+
+
 @pytest.mark.parametrize(
     ("words", "asked"),
     [
