@@ -42,8 +42,9 @@ RUN_BY: Mapping[str, str] = {
     "make screenshot": "tests/e2e/test_browser.py::test_a_picture_of_it_is_taken",
     "pulumi stack output pagePin --show-secrets --stack <site>": _PIN,
     ".venv/bin/python -m lab status": _LAB,
-    ".venv/bin/python -m lab exec ssh -F none -i .lab/keys/client -o UserKnownHostsFile=.lab/known_hosts-oslo "
-    "edge@10.20.0.12 docker ps": _LAB,
+    ".venv/bin/python -m lab edge status oslo": _LAB,
+    ".venv/bin/python -m lab ssh oslo docker ps": _LAB,
+    ".venv/bin/python -m lab exec --site oslo pulumi stack output pagePin --show-secrets --stack oslo": _LAB,
     "lab/bootstrap venv": "Makefile",
     "git rm Pulumi.*.yaml config/mesh/*.yaml": "tests/edge/test_new_site.py::empty",
     "make clean": _COPY,
