@@ -50,6 +50,8 @@ EXPECTED = {
     ".venv/bin/python -m lab exec --site oslo pulumi stack output pagePin --show-secrets --stack oslo": r"^\d{6}\n$",
     "pulumi stack output backupKey --stack <site>": "ecdsa-sha2-nistp256 ",
     "pulumi stack output certificateAuthority --stack <site>": "BEGIN CERTIFICATE",
+    "pulumi stack output endpoints --stack <site>": '"ssh": *"edge@',
+    "pulumi stack output hostKey --stack <site>": "ecdsa-sha2-nistp256 ",
 }
 
 
