@@ -51,6 +51,7 @@ RUN_BY: Mapping[str, str] = {
     "git rm Pulumi.*.yaml config/mesh/*.yaml": "tests/edge/test_new_site.py::empty",
     "make clean": _COPY,
     "make golden": _COPY,
+    ".venv/bin/python -m config.codeowners": _COPY,
     "make lock": _COPY,
     ".venv/bin/pytest tests/config": _COPY,
     ".venv/bin/ruff format .": _COPY,

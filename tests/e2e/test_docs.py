@@ -80,7 +80,15 @@ def test_a_command_of_the_readme_answers(oslo: Stack, command: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["make golden", "make lock", ".venv/bin/pytest tests/config", ".venv/bin/ruff format .", "make clean"]
+    "command",
+    [
+        "make golden",
+        ".venv/bin/python -m config.codeowners",
+        "make lock",
+        ".venv/bin/pytest tests/config",
+        ".venv/bin/ruff format .",
+        "make clean",
+    ],
 )
 def test_a_command_does_its_work_in_a_checkout_without_a_lab(copy: Path, command: str) -> None:
     cache = copy.parent / "cache"
