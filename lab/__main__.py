@@ -1,4 +1,4 @@
-"""The lab's command: `python -m lab up|down|clean|status|bench|exec`."""
+"""The lab's command: `python -m lab up|down|clean|status|bench|edge|ssh|exec`."""
 
 import argparse
 import fcntl
@@ -8,9 +8,10 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from config.iot import POWER_CUT_SECONDS
-from lab import hypervisor
+from lab import hypervisor, toolchain
 from lab.bench import PLANNED_SITES, SITES, plan_seconds, preview_breakdown, registry_seconds
 from lab.boot import boot
 from lab.console import LabError, say
@@ -18,7 +19,7 @@ from lab.deploy import deploy
 from lab.drills import power_cuts
 from lab.goodput import DELAY_MS, LINE_MBIT, LOSS_PERCENT, goodput
 from lab.leftovers import end_leftovers
-from lab.paths import CACHE, STATE
+from lab.paths import CACHE, CHECKOUT, STATE
 from lab.pipeline.alarms import lateness
 from lab.pipeline.bench import bar
 from lab.pipeline.bench import report as pipeline_report
@@ -26,8 +27,15 @@ from lab.pipeline.loss import HEAD, losses, row
 from lab.pipeline.summaries import losses as summary_losses
 from lab.recovery import RECOVERIES
 from lab.report import report
-from lab.stacks import Stack, existing_stacks
+from lab.sensors import login
+from lab.stacks import NAMES, Stack, config_file, environment, existing_stacks
 from lab.traffic import SECONDS, traffic
+
+#: What `bin/edge` reads as the name of each stack that it asks for; the engine does not.
+ANY = "<site>"
+
+#: The engine's home in a shell of the operator's; in its own, `end_leftovers` would end that shell.
+OPERATOR_HOME = STATE / "operator"
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -66,7 +74,14 @@ def _parser() -> argparse.ArgumentParser:
     drills = add("drills", _drills, "do each harm under load, again and again, and count what is missing")
     drills.add_argument("--times", type=int, default=3, help="how often each, natively (default: 3)")
     drills.add_argument("--cuts", type=int, default=10, help="how often oslo's power is cut (default: 10)")
+    edge = add("edge", _edge, "run a subcommand of bin/edge on the lab's stacks")
+    edge.add_argument("subcommand", metavar="SUBCOMMAND", help="one that takes --config-file")
+    edge.add_argument("words", nargs=argparse.REMAINDER, metavar="WORD", help="what it is given")
+    ssh = add("ssh", _ssh, "log in on a node, or run a command there")
+    ssh.add_argument("site", choices=NAMES, help="the stack's name")
+    ssh.add_argument("words", nargs=argparse.REMAINDER, metavar="WORD", help="the command (default: a shell)")
     execute = add("exec", _exec, "run a command in the lab's network, as the operator")
+    execute.add_argument("--site", choices=NAMES, default=ANY, help="whose passphrase pulumi is given")
     execute.add_argument("words", nargs=argparse.REMAINDER, metavar="WORD", help="the command")
     return parser
 
@@ -200,9 +215,24 @@ def _drills(arguments: argparse.Namespace) -> None:
         raise LabError(f"{lost} acknowledged readings are missing", "See lab/pipeline/loss.py.")
 
 
+def _edge(arguments: argparse.Namespace) -> None:
+    words = [arguments.subcommand, "--config-file", config_file(ANY), *arguments.words]
+    _become_operator([CHECKOUT / "bin" / "edge", *words])
+
+
+def _ssh(arguments: argparse.Namespace) -> None:
+    [stack] = [stack for stack in existing_stacks() if stack.name == arguments.site]
+    words = login(stack, *arguments.words)
+    os.execvp(words[0], words)  # noqa: S606
+
+
 def _exec(arguments: argparse.Namespace) -> None:
-    words = hypervisor.operator_command(arguments.words or ["bash"])
-    os.execvpe(words[0], words, os.environ | {"SSH_AUTH_SOCK": str(hypervisor.AGENT)})  # noqa: S606
+    _become_operator(arguments.words or ["bash"], arguments.site)
+
+
+def _become_operator(words: Sequence[str | Path], name: str = ANY) -> None:
+    command = hypervisor.operator_command(words)
+    os.execvpe(command[0], command, environment(toolchain.ensure(), name, home=OPERATOR_HOME))  # noqa: S606
 
 
 def _down(_: argparse.Namespace) -> None:

@@ -20,7 +20,7 @@ def facts(stack: Stack) -> dict[str, Any]:
         "mesh": outputs["mesh"] | {"latestHandshake": _handshake(stack)},
         "containers": _containers(stack),
         "readings": _readings(stack) if stack.site.iot else [],
-        "nextSteps": outputs["nextSteps"],
+        "nextSteps": [_typed_here(stack.name, step) for step in outputs["nextSteps"]],
     }
 
 
@@ -48,6 +48,19 @@ def _print(name: str, found: dict[str, Any]) -> None:
         print(f"  reading   {row['pen']:<7} {row['sensor']:<14} {row['quantity']:<12} {row['value']:>7} at {when} UTC")
     for line in found["nextSteps"]:
         print(f"  next      {line}")
+
+
+def _typed_here(name: str, step: str) -> str:
+    """A stack's next step as it is typed on this machine, from which the lab's network is not reached."""
+    what, _, command = step.partition(": ")
+    match command.split():
+        case ["ssh", _]:
+            words = f"ssh {name}"
+        case ["bin/edge", *rest]:
+            words = f"edge {' '.join(rest)}"
+        case _:
+            words = f"ssh {name} {command}"
+    return f"{what}: .venv/bin/python -m lab {words}"
 
 
 def _handshake(stack: Stack) -> int:

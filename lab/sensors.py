@@ -170,6 +170,28 @@ def on_node(stack: Stack, command: str, *, stdin: str = "", address: IPv4Address
     Raises:
         LabError: it failed.
     """
+    done: subprocess.CompletedProcess[str] = subprocess.run(
+        login(stack, command, address=address),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    if done.returncode != 0:
+        problem = (
+            f"`{command}` on {stack.name} exited with {done.returncode}: {done.stderr.strip() or done.stdout.strip()}"
+        )
+        raise LabError(problem, "Run `make up` to bring the node back.")
+    return done.stdout
+
+
+def login(stack: Stack, *words: str, address: IPv4Address | None = None) -> list[str]:
+    """Return the command that logs in on a stack's node, or runs a shell command there; its host key is pinned.
+
+    Raises:
+        LabError: the hypervisor does not run.
+    """
     node = stack.site.node
     host = str(address or node.network.address.ip)
     host_key = derive.ssh_host_key(stack.seed, stack.name, stack.site.node.generation).public
@@ -185,17 +207,4 @@ def on_node(stack: Stack, command: str, *, stdin: str = "", address: IPv4Address
         f"UserKnownHostsFile={known_hosts}",
     ]
     ssh += ["-o", "StrictHostKeyChecking=yes", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", f"{node.user}@{host}"]
-    done: subprocess.CompletedProcess[str] = subprocess.run(
-        hypervisor.operator_command([*ssh, command]),
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    if done.returncode != 0:
-        problem = (
-            f"`{command}` on {stack.name} exited with {done.returncode}: {done.stderr.strip() or done.stdout.strip()}"
-        )
-        raise LabError(problem, "Run `make up` to bring the node back.")
-    return done.stdout
+    return hypervisor.operator_command([*ssh, *words])

@@ -47,13 +47,13 @@ class Stack:
     @property
     def config_file(self) -> Path:
         """The stack file with the overlay merged in."""
-        return STATE / f"Pulumi.{self.name}.yaml"
+        return config_file(self.name)
 
     def configure(self, values: Mapping[str, str]) -> None:
         """Write the config file and make the stack where it is missing."""
         STATE.mkdir(exist_ok=True)
         BACKEND.mkdir(exist_ok=True)
-        self._passphrase_file.write_text(example_passphrase(self.name))
+        _passphrase_file(self.name).write_text(example_passphrase(self.name))
         stack_file = yaml.safe_load((CHECKOUT / f"Pulumi.{self.name}.yaml").read_text())
         self.config_file.write_text(yaml.safe_dump(overlaid(stack_file, values), sort_keys=False))
         self._capture("stack", "select", "--create", self.name)
@@ -180,19 +180,29 @@ class Stack:
         bounded = ["timeout", "--signal=INT", "--kill-after=30", str(_LIMIT_SECONDS)]
         return hypervisor.operator_command([*bounded, self.toolchain.pulumi, *words, "--non-interactive"])
 
-    @property
-    def _passphrase_file(self) -> Path:
-        return STATE / f"passphrase-{self.name}"
-
     @cached_property
     def _environment(self) -> dict[str, str]:
-        return {
-            **os.environ,
-            **self.toolchain.environment(ENGINE_HOME),
-            "PULUMI_BACKEND_URL": f"file://{BACKEND}",
-            "PULUMI_CONFIG_PASSPHRASE_FILE": str(self._passphrase_file),
-            "SSH_AUTH_SOCK": str(hypervisor.AGENT),
-        }
+        return environment(self.toolchain, self.name)
+
+
+def environment(tools: Toolchain, name: str, *, home: Path = ENGINE_HOME) -> dict[str, str]:
+    """What the operator's shell holds for a stack; `bin/edge` reads `<site>` as the name of whichever it asks for."""
+    return {
+        **os.environ,
+        **tools.environment(home),
+        "PULUMI_BACKEND_URL": f"file://{BACKEND}",
+        "PULUMI_CONFIG_PASSPHRASE_FILE": str(_passphrase_file(name)),
+        "SSH_AUTH_SOCK": str(hypervisor.AGENT),
+    }
+
+
+def config_file(name: str) -> Path:
+    """A stack file with the overlay merged in."""
+    return STATE / f"Pulumi.{name}.yaml"
+
+
+def _passphrase_file(name: str) -> Path:
+    return STATE / f"passphrase-{name}"
 
 
 def _log(name: str) -> Path:

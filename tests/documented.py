@@ -26,6 +26,8 @@ _TUNNEL = "tests/e2e/test_tunnel.py::test_"
 _LOST = _DAYS + "a_lost_node_is_replaced_and_has_every_reading_that_was_backed_up"
 _SNAPSHOT = _DAYS + "a_snapshot_is_made_while_the_node_runs_and_brings_its_data_back"
 _ENGINE = "tests/e2e/test_engine.py::test_a_preview_with_refresh_is_empty"
+_OLDER = _DAYS + "an_older_backup_is_brought_back_by_hand"
+_PASSPHRASE = "tests/e2e/test_ownership.py::test_a_site_whose_passphrase_is_lost_has_its_seed_again_by_its_copy"
 _PLAN = "tests/edge/plan/test_plan.py::test_a_change_is_planned_for_the_site_that_it_touches_and_a_preview_folded_in"
 _POLICY = "tests/e2e/test_policy.py::test_a_deployed_stack_keeps_every_rule"
 _PIN = "tests/e2e/test_page.py::test_an_alarm_is_acknowledged_by_the_pin_that_the_stack_tells_and_by_no_other"
@@ -42,12 +44,14 @@ RUN_BY: Mapping[str, str] = {
     "make screenshot": "tests/e2e/test_browser.py::test_a_picture_of_it_is_taken",
     "pulumi stack output pagePin --show-secrets --stack <site>": _PIN,
     ".venv/bin/python -m lab status": _LAB,
-    ".venv/bin/python -m lab exec ssh -F none -i .lab/keys/client -o UserKnownHostsFile=.lab/known_hosts-oslo "
-    "edge@10.20.0.12 docker ps": _LAB,
+    ".venv/bin/python -m lab edge status oslo": _LAB,
+    ".venv/bin/python -m lab ssh oslo docker ps": _LAB,
+    ".venv/bin/python -m lab exec --site oslo pulumi stack output pagePin --show-secrets --stack oslo": _LAB,
     "lab/bootstrap venv": "Makefile",
     "git rm Pulumi.*.yaml config/mesh/*.yaml": "tests/edge/test_new_site.py::empty",
     "make clean": _COPY,
     "make golden": _COPY,
+    ".venv/bin/python -m config.codeowners": _COPY,
     "make lock": _COPY,
     ".venv/bin/pytest tests/config": _COPY,
     ".venv/bin/ruff format .": _COPY,
@@ -74,6 +78,7 @@ RUN_BY: Mapping[str, str] = {
     "bin/edge device <site> list": _DEVICE,
     "bin/edge device <site> add <id> --pen <pen> --quantity <quantity>": _DEVICE,
     "bin/edge device <site> show <id>": _DEVICE,
+    "bin/edge device <site> show <id> --out <folder>": _DEVICE,
     "bin/edge plan --base origin/main": _PLAN,
     "bin/edge plan --base origin/main --previews <folder>": _PLAN,
     "bin/edge preview <site>": "tests/e2e/test_plan.py::told",
@@ -86,6 +91,18 @@ RUN_BY: Mapping[str, str] = {
     "bin/edge snapshot <site>": _SNAPSHOT,
     "bin/edge restore <site> <snapshot>": _SNAPSHOT,
     "bin/edge backup <site>": _LOST,
+    "bin/edge backup <site> --list": _LOST,
+    **dict.fromkeys(
+        (
+            "mapfile -t restic < <(jq -r '.restic[]' /etc/fjord-edge/backup/settings.json)",
+            '"${restic[@]}" restore <backup> --target /srv/fjord-edge/older',
+            "docker stop influxdb",
+            "mv /srv/fjord-edge/influxdb /srv/fjord-edge/influxdb.before",
+            "mv /srv/fjord-edge/older/srv/fjord-edge/.backup/influxdb /srv/fjord-edge/influxdb",
+            "docker start influxdb",
+        ),
+        _OLDER,
+    ),
     "bin/edge replace-node <site>": _LOST,
     "bin/edge delete-data <site>": _DAYS + "data_outlives_its_vm_and_goes_by_a_word_of_its_own",
     **dict.fromkeys(
@@ -97,6 +114,14 @@ RUN_BY: Mapping[str, str] = {
         ),
         "tests/e2e/test_rebuild.py::test_a_site_whose_state_is_lost_comes_back_with_every_reading",
     ),
+    **dict.fromkeys(
+        (
+            "pulumi config get fjord-edge:seed --stack <site>",
+            "pulumi stack rm --force --preserve-config --stack <site>",
+            "pulumi config set --secret fjord-edge:seed --stack <site>",
+        ),
+        _PASSPHRASE,
+    ),
     "bin/edge destroy <site>": "tests/e2e/test_rebuild.py::test_destroy_and_up_bring_every_reading_back",
     "pulumi preview --refresh": _ENGINE,
     "pulumi preview --stack <site> --policy-pack policy": _POLICY,
@@ -105,6 +130,9 @@ RUN_BY: Mapping[str, str] = {
     "pulumi up": _UP,
     "pulumi up --stack hq": _UP,
     "pulumi up --stack <site>": _UP,
+    "ssh <user>@<address>": "lab/sensors.py::login",
+    "pulumi stack output endpoints --stack <site>": _LAB,
+    "pulumi stack output hostKey --stack <site>": _LAB,
     "pulumi stack output certificateAuthority --stack <site>": _LAB,
     "pulumi stack output backupKey --stack <site>": _LAB,
     "pulumi destroy --stack <site>": _LAB,

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from config.registry import Entry
+from config.versions import IMAGES
 from lab.paths import CHECKOUT
 
 FOLDER = CHECKOUT / ".github" / "workflows"
@@ -264,6 +265,23 @@ def test_a_preview_that_fails_at_a_site_that_answers_fails_its_job_and_leaves_th
     status, files = previewed("")
     assert status == 1
     assert "oslo.json" not in files
+
+
+def test_the_services_image_is_pushed_under_the_tag_for_which_edge_pin_asks(tmp_path: Path) -> None:
+    [step] = [step for step in steps(WORKFLOWS["images.yml"]["jobs"]["services"]) if step.get("id") == "push"]
+    docker = 'echo "$*" >> typed; echo \'{"containerimage.digest": "sha256:feed"}\' > build.json'
+    environment = {
+        "PYTHONPATH": str(CHECKOUT),
+        "GITHUB_REPOSITORY": "Farms/Fleet",
+        "GITHUB_SHA": "c0ffee",
+        "GITHUB_OUTPUT": "outputs",
+        "GITHUB_STEP_SUMMARY": "summary",
+    }
+    assert ran(step, tmp_path, {"docker": docker}, **environment) == 0
+    tags = re.findall(r"--tag (\S+)", (tmp_path / "typed").read_text())
+    name, release = "ghcr.io/farms/fleet/services", IMAGES["services"].rpartition(":")[2]
+    assert tags == [f"{name}:c0ffee", f"{name}:{release}"]
+    assert (tmp_path / "summary").read_text() == f"services: {name}@sha256:feed\n"
 
 
 DEPLOYMENT = WORKFLOWS["deploy-sites.yml"]["jobs"]["deploy"]

@@ -4,7 +4,7 @@ import json
 import secrets
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -12,9 +12,12 @@ from components._influxdb import INFLUXDB_PORT
 from components.iot_stack.telegraf import DATABASE
 from config import derive
 from lab import nas
+from lab.console import LabError
 from lab.hypervisor import inside_command
+from lab.paths import CHECKOUT
 from lab.sensors import Reading, now_ms, on_node, publish, query
 from lab.stacks import Stack
+from tests.documented import blocks
 from tests.e2e.running import containers
 from tests.e2e.waiting import eventually
 
@@ -104,6 +107,28 @@ def kept(oslo: Stack) -> list[Reading]:
     readings = [published(oslo, 6 + number / 8) for number in range(4)]
     succeeds(oslo, "backup")
     return readings
+
+
+def test_an_older_backup_is_brought_back_by_hand(oslo: Stack) -> None:
+    """By the lines of docs/operations.md."""
+    [lines] = [block for block in blocks(CHECKOUT / "docs" / "operations.md", "sh") if "restic" in block]
+    first = published(oslo, 6.5)
+    older = json.loads(succeeds(oslo, "backup --json"))["snapshot"]
+    later = published(oslo, 7.5)
+
+    def answers() -> dict[str, bool]:
+        """Nothing while the database starts."""
+        with suppress(LabError):
+            return {"first": is_stored(oslo, first), "later": is_stored(oslo, later)}
+        return {}
+
+    try:
+        on_node(oslo, "sudo bash -e", stdin=lines.replace("<backup>", older))
+        assert eventually(answers, 180) == {"first": True, "later": False}
+    finally:
+        back = "cd /srv/fjord-edge && test -d influxdb.before && docker stop influxdb && rm -r older influxdb"
+        on_node(oslo, f"sudo bash -ec '{back} && mv influxdb.before influxdb && docker start influxdb'")
+    assert eventually(answers, 180) == {"first": True, "later": True}
 
 
 @pytest.mark.usefixtures("kept")

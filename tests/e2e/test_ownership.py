@@ -90,6 +90,9 @@ def said(done: "subprocess.CompletedProcess[str]") -> str:
 NEW_SITE = "bin/edge new-site <site> --owner <team>"
 ENV = "bin/edge env <site>"
 HANDOVER = "bin/edge handover <site> --owner <team> --passphrase-file <file>"
+COPY_OF_SEED = "pulumi config get fjord-edge:seed --stack <site>"
+PUT_BACK = "pulumi config set --secret fjord-edge:seed --stack <site>"
+FORGET = "pulumi stack rm --force --preserve-config --stack <site>"
 
 #: The shell of one who works at the site: it has no backend but the one that the registry tells.
 AT_ITS_BACKEND = f'eval "$({ENV})" &&'
@@ -102,7 +105,7 @@ def new_site(typed: Typed, copy: Path) -> Path:
 
 
 def test_what_is_typed_here_is_what_the_documents_tell() -> None:
-    assert {NEW_SITE, ENV, HANDOVER} <= RUN_BY.keys()
+    assert {NEW_SITE, ENV, HANDOVER, COPY_OF_SEED, PUT_BACK, FORGET} <= RUN_BY.keys()
 
 
 def test_a_new_sites_stack_file_tells_an_editor_its_schema_whatever_the_engine_sets_in_it(
@@ -115,6 +118,25 @@ def test_a_new_sites_stack_file_tells_an_editor_its_schema_whatever_the_engine_s
     said(typed("vest", f"{AT_ITS_BACKEND} pulumi config set --path {SECTION}.node.cpus 7 --stack <site>"))
     assert yaml.safe_load(stack_file.read_text())["config"][SECTION]["node"]["cpus"] == 7
     assert stack_file.read_text().startswith(header)
+
+
+def test_a_site_whose_passphrase_is_lost_has_its_seed_again_by_its_copy(typed: Typed, copy: Path) -> None:
+    """It was deployed before: its state has a secret that nobody can decrypt any more."""
+    stack_file, program = new_site(typed, copy), copy / "__main__.py"
+    program.write_text(PROGRAM)
+    said(typed("vest", f"{AT_ITS_BACKEND} pulumi up --yes --skip-preview --stack <site>"))
+    seed = said(typed("vest", f"{AT_ITS_BACKEND} {COPY_OF_SEED} | tee <folder>/seed"))
+
+    def with_another(line: str) -> "subprocess.CompletedProcess[str]":
+        return typed("nord", f"{AT_ITS_BACKEND} {line}")
+
+    assert "incorrect passphrase" in with_another(COPY_OF_SEED).stderr
+    said(with_another(f"{FORGET} --yes"))
+    lines = stack_file.read_text().splitlines(keepends=True)
+    stack_file.write_text("".join(line for line in lines if not line.startswith("encryptionsalt:")))
+    said(with_another("pulumi stack init <site>"))
+    said(with_another(f"{PUT_BACK} <<folder>/seed"))
+    assert said(with_another(COPY_OF_SEED)) == seed
 
 
 def test_a_site_that_was_handed_over_is_its_new_teams_alone(typed: Typed, copy: Path) -> None:

@@ -2,13 +2,19 @@
 
 import os
 import subprocess
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
+from edge.__main__ import parser
 from lab import __main__ as command
+from lab import stacks
 from lab.console import LabError
-from lab.paths import CHECKOUT
+from lab.leftovers import ENGINE_HOME
+from lab.paths import CHECKOUT, STATE
+from lab.report import _typed_here
+from lab.toolchain import Toolchain
 
 BOOTSTRAP = CHECKOUT / "lab" / "bootstrap"
 
@@ -32,6 +38,67 @@ def test_a_failure_is_one_line_and_exit_status_1(
     monkeypatch.setattr(command.hypervisor, "require_root", refuse)
     assert command.main(["status"]) == 1
     assert capsys.readouterr().err == "error: The lab needs root. Run it with sudo.\n"
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., tuple[list[str], dict[str, str]]]:
+    """Types a line of the lab's; the command that it becomes in the lab's network, and that one's environment."""
+
+    def become(_: str, words: Sequence[str], environment: dict[str, str]) -> None:
+        raise BecameError(list(words), environment)
+
+    def run(*words: str) -> tuple[list[str], dict[str, str]]:
+        with pytest.raises(BecameError) as became:
+            command.main(words)
+        return became.value.args[0], became.value.args[1]
+
+    monkeypatch.setattr(command.hypervisor, "require_root", lambda: None)
+    monkeypatch.setattr(command.hypervisor, "operator_command", lambda words: ["entered", *map(str, words)])
+    monkeypatch.setattr(command.toolchain, "ensure", lambda: TOOLS)
+    monkeypatch.setattr(command, "OPERATOR_HOME", tmp_path / "home")
+    monkeypatch.setattr(command.os, "execvpe", become)
+    return run
+
+
+TOOLS = Toolchain("built", (Path("/tools"),), Path("/plugins"))
+
+
+class BecameError(Exception):
+    """Another program, in place of this one."""
+
+
+def test_a_command_in_the_lab_has_what_the_labs_own_operations_have_but_for_their_home(
+    typed: Callable[..., tuple[list[str], dict[str, str]]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(Toolchain, "environment", lambda _, home: {"PATH": "/tools", "PULUMI_HOME": str(home)})
+    own = stacks.environment(TOOLS, "oslo")
+    words, environment = typed("exec", "--site", "oslo", "pulumi", "stack", "--show-urns")
+    assert words == ["entered", "pulumi", "stack", "--show-urns"]
+    assert environment == own | {"PULUMI_HOME": str(tmp_path / "home")}
+    assert own["PULUMI_HOME"] == str(ENGINE_HOME), "by which the next `make up` finds what it ends"
+
+
+def test_bin_edge_reads_the_labs_stack_files_with_the_passphrase_of_each(
+    typed: Callable[..., tuple[list[str], dict[str, str]]],
+) -> None:
+    words, environment = typed("edge", "device", "oslo", "list", "--json")
+    assert words[:2] == ["entered", str(CHECKOUT / "bin/edge")]
+    arguments = parser().parse_args(words[2:])
+    assert (arguments.site, arguments.config_file) == ("oslo", STATE / "Pulumi.<site>.yaml")
+    assert environment["PULUMI_CONFIG_PASSPHRASE_FILE"] == str(STATE / "passphrase-<site>")
+
+
+@pytest.mark.parametrize(
+    ("step", "here"),
+    [
+        ("log in: ssh edge@10.20.0.12", "log in: .venv/bin/python -m lab ssh oslo"),
+        ("see the tunnels: bin/edge mesh oslo", "see the tunnels: .venv/bin/python -m lab edge mesh oslo"),
+        ("see the containers: docker ps", "see the containers: .venv/bin/python -m lab ssh oslo docker ps"),
+    ],
+)
+def test_a_next_step_is_told_as_it_is_typed_beside_the_lab(step: str, here: str) -> None:
+    assert _typed_here("oslo", step) == here
+    command._parser().parse_args(here.partition(" -m lab ")[2].split())
 
 
 def test_two_at_once_on_one_lab_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
