@@ -150,7 +150,8 @@ def _half_done(site: str, copied_from: str) -> str:
 
 
 def _pulumi(site: str, *words: str, stdin: str = "") -> str:
-    done = command.run(["pulumi", *words, "--non-interactive"], stdin=stdin)
+    line = ["pulumi", *words, "--non-interactive"]
+    done = command.run(line, stdin=stdin, environment=command.at_passphrase(site))
     if done.returncode != 0:
         raise command.refused(" ".join(words[:2]).partition(" -")[0], site, done)
     return done.stdout

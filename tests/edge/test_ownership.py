@@ -178,6 +178,16 @@ def test_drift_with_another_sites_passphrase_sends_nobody_to_the_hypervisor(
 # Another team
 
 
+@pytest.mark.usefixtures("checkout")
+def test_a_handover_decrypts_by_the_file_that_stands_for_the_site(
+    world: World, passphrase_file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE_FILE", "/run/secrets/<site>")
+    assert handed_over(passphrase_file) == 0
+    asked = {line.split()[2]: file for file, line in world.passphrases}
+    assert asked["change-secrets-provider"] == "/run/secrets/oslo"
+
+
 def test_a_site_is_not_handed_over_with_the_passphrase_that_it_had(
     world: World,
     checkout: Path,
