@@ -140,6 +140,8 @@ STEPS = [Step("headquarters", ("hq",)), Step("ring 3", ("oslo",))]
 @pytest.fixture
 def rollout(world: World, stack_files: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     world.answer("pulumi", json.dumps(state("oslo")), to="export")
+    # It takes half a second, and has tests of its own in test_scan.py.
+    monkeypatch.setattr("edge.scan.known_passphrase", lambda *_, **__: "")
     monkeypatch.setattr("edge.rollout.since", lambda _: STEPS)
     monkeypatch.setattr("edge.rollout._SETTLE_SECONDS", 0)
     monkeypatch.setattr("edge.rollout._POLL_SECONDS", 0)
