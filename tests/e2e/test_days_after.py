@@ -109,6 +109,7 @@ def kept(oslo: Stack) -> list[Reading]:
     return readings
 
 
+@pytest.mark.long
 def test_an_older_backup_is_brought_back_by_hand(oslo: Stack) -> None:
     """By the lines of docs/operations.md."""
     [lines] = [block for block in blocks(CHECKOUT / "docs" / "operations.md", "sh") if "restic" in block]
