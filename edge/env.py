@@ -7,8 +7,7 @@ import sys
 
 from config.loader import REGISTRY
 from config.registry import load_registry, shown
-from config.yaml_text import read_text
-from edge.site import EdgeError, read_yaml, stack_file
+from edge.site import EdgeError, read_stack_file, stack_file
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +18,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print lines for the shell on standard output, and for its user on standard error."""
     site = arguments.site
     file = stack_file(site, arguments.config_file)
-    provider = read_yaml(read_text(file, file.name), file.name).get("secretsprovider")
+    provider = read_stack_file(file).get("secretsprovider")
     entries = load_registry(REGISTRY).entries
     entry = entries.get(site)
     if entry is None:

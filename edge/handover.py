@@ -5,7 +5,6 @@ import json
 import os
 import shlex
 from pathlib import Path
-from typing import Any
 
 from config import codeowners
 from config.base import ConfigError
@@ -85,7 +84,8 @@ def _check_new(site: Site, passphrase: str, file: Path) -> None:
     Raises:
         EdgeError: it is the former team's: the shell's, or the one that the stack file is encrypted by.
     """
-    if passphrase == command.shell_passphrase(site.name) or _opens(_stack_file(site).get("encryptionsalt"), passphrase):
+    salt = command.read_stack_file(site.config_file).get("encryptionsalt")
+    if passphrase == command.shell_passphrase(site.name) or _opens(salt, passphrase):
         raise EdgeError(
             f"{file} holds the passphrase that {site.name} has now, which the former team knows; write another there. "
             "After a handover that stopped, and said so: --go-on"
@@ -105,16 +105,12 @@ def _owned(text: str, arguments: argparse.Namespace) -> str:
     return with_ownership(without(text, "approvers"), arguments)
 
 
-def _stack_file(site: Site) -> dict[str, Any]:
-    return command.read_yaml(read_text(site.config_file, site.config_file.name), site.config_file.name)
-
-
 def _copy_state(site: Site, backend: str) -> str:
     """To the new backend, secrets as they are encrypted there; returns the former one, where the copy stays."""
     former: str = json.loads(_pulumi(site.name, "whoami", "--output", "json"))["url"]
     state = _pulumi(site.name, "stack", "export", "--stack", site.name)
     os.environ["PULUMI_BACKEND_URL"] = backend
-    provider = _stack_file(site).get("secretsprovider", "passphrase")
+    provider = command.read_stack_file(site.config_file).get("secretsprovider", "passphrase")
     _pulumi(site.name, "stack", "select", "--create", site.name, "--secrets-provider", provider)
     _pulumi(site.name, "stack", "import", "--stack", site.name, stdin=state)
     return former

@@ -144,7 +144,7 @@ def _check_passphrase(site: str) -> None:
                 f"{PASSPHRASE} is empty; set your team's passphrase, or unset it and give {PASSPHRASE_FILE}"
             )
         return
-    file = command.at_passphrase(site).get(PASSPHRASE_FILE) or os.environ.get(PASSPHRASE_FILE)
+    file = command.passphrase_file(site)
     # As the engine reads it, which runs there.
     path = CHECKOUT / file if file else None
     if path and not (path.is_file() and path.read_text().strip()):

@@ -360,6 +360,15 @@ def read_yaml(text: str, file: str) -> dict[str, Any]:
     return content
 
 
+def read_stack_file(path: Path) -> dict[str, Any]:
+    """The same of a file.
+
+    Raises:
+        ConfigError: it cannot be read, is not YAML, or nothing that has keys.
+    """
+    return read_yaml(yaml_text.read_text(path, path.name), path.name)
+
+
 def refused(asked: str, site: str, done: "subprocess.CompletedProcess[str]", backend: str | None = None) -> EdgeError:
     """What the engine said instead of an answer about a site, which backend it asked, and what to look at.
 
@@ -369,7 +378,7 @@ def refused(asked: str, site: str, done: "subprocess.CompletedProcess[str]", bac
         done: how it ended.
         backend: the one that it was given; else the shell's.
     """
-    passphrase = at_passphrase(site).get(PASSPHRASE_FILE) or os.environ.get(PASSPHRASE_FILE)
+    passphrase = passphrase_file(site)
     decrypting = f"the passphrase is the one in {passphrase}" if passphrase else f"its passphrase, in {PASSPHRASE_FILE}"
     return EdgeError(
         f"pulumi {asked} of {site}: {done.stderr.strip()}\n"
@@ -393,17 +402,23 @@ def at_backend(backend: str | None) -> dict[str, str]:
     return {"PULUMI_BACKEND_URL": backend} if backend else {}
 
 
+def passphrase_file(site: str) -> str:
+    """The shell's file of a site's passphrase, in which `<site>` stands for its name; empty where there is none."""
+    return os.environ.get(PASSPHRASE_FILE, "").replace("<site>", site)
+
+
 def at_passphrase(site: str) -> dict[str, str]:
-    """What lets the engine decrypt one of many sites: `<site>` in the shell's file of a passphrase is its name."""
-    file = os.environ.get(PASSPHRASE_FILE, "")
-    return {PASSPHRASE_FILE: file.replace("<site>", site)} if "<site>" in file else {}
+    """What lets the engine decrypt one of many sites; nothing where the shell has no file."""
+    file = passphrase_file(site)
+    return {PASSPHRASE_FILE: file} if file else {}
 
 
 def shell_passphrase(site: str) -> str:
     """The one by which the engine would decrypt a site in this shell; empty where there is none."""
-    file = os.environ.get(PASSPHRASE_FILE, "").replace("<site>", site)
+    file = passphrase_file(site)
     try:
-        return os.environ.get(PASSPHRASE) or (Path(file).read_text().strip() if file else "")
+        # As the engine reads it, which runs there.
+        return os.environ.get(PASSPHRASE) or ((CHECKOUT / file).read_text().strip() if file else "")
     except (OSError, UnicodeDecodeError):
         # Where it is needed, the engine says so.
         return ""
