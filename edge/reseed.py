@@ -139,5 +139,5 @@ def _pulumi(site: Site, *words: str, stdin: str = "") -> str:
     where = ("--stack", site.name, "--config-file", str(site.config_file), "--non-interactive")
     done = site.engine(*words, *where, stdin=stdin)
     if done.returncode != 0:
-        raise refused(" ".join(words[:2]), site.name, done)
+        raise refused(" ".join(words[:2]), site.name, done, site.backend)
     return done.stdout

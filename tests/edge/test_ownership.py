@@ -161,6 +161,16 @@ def test_one_shell_has_a_file_of_a_passphrase_for_each_site(
     assert "/run/secrets/oslo" in [file for file, line in world.passphrases if line.startswith(f"pulumi {asked} ")]
 
 
+def test_a_refused_reseed_names_the_backend_that_was_asked(
+    world: World, checkout: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owned_by_others(checkout, backend=BACKEND)
+    monkeypatch.setenv("PULUMI_BACKEND_URL", "file:///srv/former-copies")
+    world.refuse("pulumi", "config set")
+    assert main(["reseed", "oslo"]) == 1
+    assert f"The backend asked was {BACKEND}" in capsys.readouterr().err
+
+
 @pytest.mark.usefixtures("checkout")
 def test_drift_with_another_sites_passphrase_sends_nobody_to_the_hypervisor(
     world: World, capsys: pytest.CaptureFixture[str]
