@@ -58,7 +58,7 @@ endpoints = {"ssh": str(login)}
 docker = pulumi.ResourceOptions()
 if site.summaries or (section and section.iot):
     docker = pulumi.ResourceOptions(providers=[docker_provider(site.name, login)])
-if section and section.backup:
+if section:
     backup_key = derive.backup_ssh_key(site.seed, site.name, site.epochs.backup)
     backup = Backup(
         site.name,
@@ -71,7 +71,8 @@ if section and section.backup:
         ),
     )
     guest = backup.guest
-    pulumi.export("backupKey", backup_key.public)
+    if section.backup:
+        pulumi.export("backupKey", backup_key.public)
 if section and section.iot:
     stack = IoTStack(
         site.name,

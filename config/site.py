@@ -406,7 +406,7 @@ class SiteSection(Model):
     node: Node
     """The guest."""
     backup: Backup | None = None
-    """Where its data is kept beside the node; without it, a lost data disk is lost."""
+    """Where its data is kept beside the node; without it, a lost data disk is lost. Dropped, what was sent stays."""
     epochs: Epochs = Epochs()
     """Rotation of derived keys."""
     iot: Iot | None = None

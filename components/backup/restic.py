@@ -24,6 +24,13 @@ APPLY = (
     "systemctl --quiet enable fjord-edge-backup.timer && systemctl restart fjord-edge-backup.timer"
 )
 
+#: A site without a backup: nothing is sent any more, and the keys to where it went are gone. What lies there stays.
+REMOVE = (
+    f"if [ -e {_UNIT}.timer ]; then systemctl --quiet disable --now fjord-edge-backup.timer && "
+    "systemctl stop fjord-edge-backup.service; fi && "
+    f"rm --recursive --force {_UNIT}.timer {_UNIT}.service {_FOLDER} {PROGRAM} && systemctl daemon-reload"
+)
+
 _SERVICE = f"""\
 [Unit]
 Description=Backup of what the services keep

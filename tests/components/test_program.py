@@ -67,7 +67,7 @@ def test_every_resource_is_a_component_a_provider_or_a_components_child(stack: s
     recording = committed(stack)
     root = f"pulumi:pulumi:Stack::fjord-edge-{stack}"
     at_the_top = [resource for resource in recording.registered if resource.parent == root]
-    components = {EDGE_NODE, MESH, SERVICES[stack]} | ({BACKUP} if stack == "oslo" else set())
+    components = {EDGE_NODE, MESH, BACKUP, SERVICES[stack]}
     providers = {"pulumi:providers:libvirt", "pulumi:providers:docker"}
     assert {resource.type for resource in at_the_top} == components | providers
     assert all(resource.custom == (resource.type in providers) for resource in at_the_top)
@@ -193,16 +193,18 @@ def test_what_happens_in_the_guest_waits_for_the_facts(stack: str) -> None:
     assert recording.named(f"{stack}-ready").dependencies == {f"{DOMAIN}::{stack}"}
     for child in in_the_guest(recording):
         if child.name.partition("-")[2] not in FIRST:
-            of_services = child.parent == f"{IOT_STACK}::{stack}"
+            of_services = child.parent == f"{SERVICES[stack]}::{stack}"
             assert (data if of_services else facts) in child.dependencies, child.reference
 
 
-def test_a_site_without_a_backup_has_services_that_wait_for_the_facts_alone() -> None:
+def test_a_site_without_a_backup_takes_one_that_it_had_out_of_force() -> None:
     site = section("oslo")
     del site["backup"]
     recording = deploy("oslo", site)
-    assert "oslo-backup" not in {resource.name for resource in recording.registered}
-    assert f"{COMMAND}::oslo-facts" in recording.named("oslo-influxdb").dependencies
+    asked = str(recording.named("oslo-backup").inputs["create"])
+    assert "disable --now fjord-edge-backup.timer" in asked
+    assert "enable fjord-edge-backup.timer" not in asked
+    assert "backupKey" not in recording.stack_outputs
 
 
 @each_stack

@@ -132,6 +132,26 @@ def test_an_older_backup_is_brought_back_by_hand(oslo: Stack) -> None:
     assert eventually(answers, 180) == {"first": True, "later": True}
 
 
+@pytest.mark.long
+def test_a_backup_that_is_asked_for_no_more_is_made_no_more(oslo: Stack) -> None:
+    """Nor can the node reach where it went; what lies there stays, and is gone on with when it is asked for again."""
+    look = "systemctl is-active fjord-edge-backup.timer; sudo ls /etc/fjord-edge; true"
+    before = json.loads(succeeds(oslo, "backup --json"))["snapshot"]
+    try:
+        with oslo.edited("backup", value=None):
+            oslo.up()
+            active, *folders = on_node(oslo, look).split()
+            assert (active, set(oslo.preview())) == ("inactive", {"same"})
+            assert "backup" not in folders
+            assert edge(oslo, "backup").returncode == 1
+    finally:
+        oslo.up()
+    active, *folders = on_node(oslo, look).split()
+    assert active == "active"
+    assert "backup" in folders
+    assert json.loads(succeeds(oslo, "backup --list --json"))[-1]["snapshot"] == before[:8]
+
+
 @pytest.mark.usefixtures("kept")
 def test_what_lies_on_the_nas_is_encrypted() -> None:
     files = [path for path in nas.FOLDER.rglob("*") if path.is_file()]

@@ -131,20 +131,20 @@ def test_a_mistake_that_moved_to_another_line_is_the_same() -> None:
 
 
 def test_what_goes_and_what_comes_is_named_beside_what_changes() -> None:
-    def without_backup(site: Any) -> None:
-        del site["backup"]
-        site["node"]["sysctls"] = {"vm.swappiness": "10"}
+    settings, page = made(inputs={"stdin": "1"}), made(type=CONTAINER, name="oslo-page")
+    found = steps([settings, page], [replace(settings, inputs={"stdin": "2"})])
+    plan = judge("oslo", found, Recorded(), Recorded())
+    assert (plan.verdicts, plan.what) == ([Verdict.IN_PLACE], [f"{settings.name}; gone: oslo-page"])
 
-    plan = verdict("oslo", without_backup)
-    assert plan.verdicts == [Verdict.IN_PLACE]
-    assert plan.what[0].endswith("; gone: oslo-backup")
 
-    def and_the_node(site: Any) -> None:
-        without_backup(site)
+def test_what_goes_while_the_node_is_made_anew_is_named_too() -> None:
+    def bigger_and_without_page(site: Any) -> None:
+        del site["iot"]["page"]
         site["node"]["memoryMib"] = 4096
 
-    plan = verdict("oslo", and_the_node)
-    assert (plan.verdicts, plan.what[1:]) == ([Verdict.REPLACED, Verdict.IN_PLACE], ["gone: oslo-backup"])
+    plan = verdict("oslo", bigger_and_without_page)
+    assert plan.verdicts == [Verdict.REPLACED, Verdict.IN_PLACE]
+    assert plan.what[1].startswith("gone: oslo-page, ")
 
 
 def test_a_container_that_only_goes_or_comes_restarts_none() -> None:
