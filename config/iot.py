@@ -35,6 +35,10 @@ POWER_CUT_SECONDS = 1.0
 
 #: A server's certificate that is valid longer is refused by phones.
 MAX_SERVER_DAYS = 825
+
+#: A certificate that ends within so many days is told.
+CERTIFICATE_DAYS = 60
+
 #: A number that a value can be compared with.
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -240,7 +244,7 @@ class Alarms(Model):
     """More messages in the broker than that are told: nobody reads them."""
     uplink_minutes: int = Field(default=30, ge=1)
     """Headquarters out of reach for so many minutes is told."""
-    certificate_days: int = Field(default=60, ge=1)
+    certificate_days: int = Field(default=CERTIFICATE_DAYS, ge=1)
     """A certificate that ends within so many days is told."""
     webhook: WebAddress | None = None
     """Where each alarm is posted until it is accepted, signed with a key that is derived from the seed."""

@@ -105,6 +105,9 @@ def _problems(found: Look) -> Iterator[str]:
             yield f"{name} is {state}; look at its log: docker logs {name}"
     for name in ("alarms", "watch"):
         yield from _webhook_problems(name, found.services.get(name, {}))
+    left = found.services.get("watch", {}).get("certificateDays")
+    if left is not None:
+        yield f"the page's certificate ends in {left} days; move its last day: docs/operations.md, node/certificates"
     if not found.live:
         return
     for unit in found.live["failedUnits"]:

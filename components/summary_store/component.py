@@ -71,7 +71,7 @@ class SummaryStore(pulumi.ComponentResource):
             depends_on=[container],
         )
         settings = watch_settings(
-            args.summaries, args.accounts, password=args.headquarters, webhook_key=args.webhook_key
+            name, args.summaries, args.accounts, password=args.headquarters, webhook_key=args.webhook_key
         )
         watch = own_service("watch", args.summaries.services, memory_mib=48, cpu_shares=256)
         self._runner.run(watch, watch.files(own_files(settings)), depends_on=[applied])

@@ -6,6 +6,7 @@ from components._files import DATA
 from components._influxdb import INFLUXDB_PORT
 from components._page import TLS
 from components.summary_store.accounts import HEADQUARTERS, database
+from config.iot import CERTIFICATE_DAYS
 from config.site import Summaries
 from services._settings import Database
 from services._snapshot import NAME
@@ -23,22 +24,28 @@ WATCH_STATUS = (
 )
 
 
-def watch_settings(summaries: Summaries, sites: Iterable[str], *, password: str, webhook_key: str) -> watch.Settings:
+def watch_settings(
+    name: str, summaries: Summaries, sites: Iterable[str], *, password: str, webhook_key: str
+) -> watch.Settings:
     """What the watch goes by.
 
     Args:
+        name: headquarters'.
         summaries: headquarters' section.
         sites: the names of those that are watched.
         password: of headquarters' own user of the store.
         webhook_key: what is posted is signed with it.
     """
     return watch.Settings(
+        name=name,
         store=_STORE,
         user=HEADQUARTERS,
         password=password,
         databases={site: database(site) for site in sites},
         silent_seconds=summaries.silent_minutes * 60,
         repeat_seconds=summaries.repeat_seconds,
+        page_ends=summaries.page.certificate.not_after.isoformat() if summaries.page else None,
+        certificate_days=CERTIFICATE_DAYS,
         webhook=summaries.webhook,
         webhook_key=webhook_key,
     )

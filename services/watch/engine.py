@@ -1,4 +1,4 @@
-"""When a site is silent and when that is over: arithmetic on times, epoch ms; no clock, no I/O.
+"""When a site is silent or a certificate ends, and when that is over: arithmetic on times, epoch ms; no clock, no I/O.
 
 A site speaks when the store has a newer heartbeat of it than before, at that moment by headquarters' clock: a site's
 own may be wrong. Its silence counts only while the store answers: nobody is heard through a store that is down, so
@@ -7,6 +7,7 @@ neither an outage of the store nor one of the watch itself makes a site silent.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime
 from typing import Any, Literal
 
 from services.alarms.alarm import Alarm
@@ -15,6 +16,9 @@ Event = Literal["raised", "repeated", "cleared"]
 
 #: For how long one answer of the store stands at most.
 ANSWER_MS = 60_000
+
+#: Nobody acknowledges at headquarters: what stays for weeks is told once a day.
+DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True)
@@ -96,3 +100,41 @@ class Engine:
     def snapshot(self) -> dict[str, Any]:
         """What an engine after this one goes on from."""
         return {site: asdict(known) for site, known in self._known.items()}
+
+
+class Certificate:
+    """The one of headquarters' own page.
+
+    Args:
+        site: headquarters.
+        last_day: it is valid on; None where there is no page.
+        days: it is told once it ends within so many.
+        kept: the snapshot of one before this one.
+    """
+
+    def __init__(self, site: str, last_day: date | None, *, days: int, kept: Mapping[str, int]) -> None:
+        self._site, self._last_day, self._days = site, last_day, days
+        self._raised, self._told = kept.get("raised"), kept.get("told", 0)
+        self.left: int | None = None
+
+    def looked_at(self, now: int) -> list[Change]:
+        """It is looked at; `left` are the days that it still has while they are too few."""
+        left = (self._last_day - datetime.fromtimestamp(now / 1000, UTC).date()).days if self._last_day else None
+        raised = self._raised
+        if left is None or left >= self._days:
+            self.left = self._raised = None
+            return [] if raised is None else [self._change("cleared", left, raised)]
+        self.left = left
+        if raised is not None and now - self._told < DAY_MS:
+            return []
+        self._told = now
+        self._raised = now if raised is None else raised
+        return [self._change("raised" if raised is None else "repeated", left, self._raised)]
+
+    def _change(self, event: Event, left: int | None, raised: int) -> Change:
+        alarm = Alarm(rule="certificates", limit=self._days, value=left, since=raised, raised=raised)
+        return Change(event, self._site, alarm)
+
+    def snapshot(self) -> dict[str, int]:
+        """What one after this one goes on from."""
+        return {} if self._raised is None else {"raised": self._raised, "told": self._told}

@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -16,7 +16,8 @@ from services._health import Health
 from services._influxdb import Client, RefusedError, UnavailableError
 from services._settings import Database
 from services._webhook import Webhook
-from services.watch.engine import Change, Engine
+from services.alarms.alarm import Alarm
+from services.watch.engine import Certificate, Change, Engine
 from services.watch.settings import Settings
 
 #: What is remembered before anything happened.
@@ -38,6 +39,13 @@ class Watch:
             repeat_seconds=settings.repeat_seconds,
             kept=kept["sites"],
         )
+        self._certificate = Certificate(
+            settings.name,
+            None if settings.page_ends is None else date.fromisoformat(settings.page_ends),
+            days=settings.certificate_days,
+            # A watch of before this one kept none.
+            kept=kept.get("certificate", {}),
+        )
         self._webhook = Webhook(settings.webhook, settings.webhook_key, kept["outbox"])
         self._stores = {
             site: Client(Database(url=settings.store, name=name, user=settings.user, password=settings.password))
@@ -46,13 +54,15 @@ class Watch:
         self._refused: dict[str, str] = {}
 
     def poll(self) -> None:
-        """Ask the store of every site; one that does not answer is asked no further."""
+        """Ask the store of every site; one that does not answer is asked no further. Look at the certificate."""
         available = True
         for site in self._stores:
             self._health.beat()
             available = available and self._ask(site)
             if not available:
                 self._engine.unanswered(site)
+        now = _now()
+        self._tell(self._certificate.looked_at(now), now)
         self.save()
 
     def _ask(self, site: str) -> bool:
@@ -83,9 +93,8 @@ class Watch:
 
     def _tell(self, changes: Sequence[Change], now: int) -> None:
         for change in changes:
-            since = datetime.fromtimestamp(change.alarm.since / 1000, UTC)
-            print(f"{change.event}: {change.site} is silent since {since:%Y-%m-%dT%H:%M:%SZ}")
-            topic = f"alerts/{change.site}/node/silent"
+            print(f"{change.event}: {change.site} {_words(change.alarm)}")
+            topic = f"alerts/{change.site}/node/{change.alarm.rule}"
             self._webhook.tell(
                 {
                     "site": change.site,
@@ -99,12 +108,23 @@ class Watch:
 
     def save(self) -> None:
         """Remember, and say for `edge status` how it does."""
-        state = {"sites": self._engine.snapshot(), "outbox": self._webhook.pending}
+        state = {
+            "sites": self._engine.snapshot(),
+            "certificate": self._certificate.snapshot(),
+            "outbox": self._webhook.pending,
+            "status": {"time": _now(), "certificateDays": self._certificate.left, **self._webhook.figures},
+        }
         try:
-            _snapshot.save(self._data, state | {"status": {"time": _now(), **self._webhook.figures}})
+            _snapshot.save(self._data, state)
         except OSError as error:
             # A full disk must not silence the watch.
             print(f"the state was not written: {error}", file=sys.stderr)
+
+
+def _words(alarm: Alarm) -> str:
+    if alarm.rule == "silent":
+        return f"is silent since {datetime.fromtimestamp(alarm.since / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return "has a page's certificate that ends" + ("" if alarm.value is None else f" in {alarm.value:.0f} days")
 
 
 def _now() -> int:

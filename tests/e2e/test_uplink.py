@@ -248,7 +248,7 @@ def sniffing(hq: Stack) -> Iterator[Capture]:
 def short_of_memory(oslo: Stack) -> Iterator[None]:
     """An uplink that has forgotten what it sent, and whose horizon is an hour; to be started by the caller."""
     settings = "/etc/fjord-edge/uplink/settings.json"
-    short = f"sed --in-place=.before 's/\"late_horizon_hours\": [0-9]*/\"late_horizon_hours\": 1/' {settings}"
+    short = f'sed --in-place=.before \'s/"late_horizon_hours": [0-9]*/"late_horizon_hours": 1/\' {settings}'
     on_node(oslo, f"docker kill uplink && sudo rm /srv/fjord-edge/uplink/state.json && sudo {short}")
     try:
         yield

@@ -165,15 +165,27 @@ def test_status_names_what_has_waited_for_the_webhook_for_too_long(
     assert told["services"] == {"alarms": late}
 
 
-def test_status_of_headquarters_names_what_its_watch_could_not_tell(
-    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("watch", "told"),
+    [
+        (
+            ALARMS | {"time": 1_700_000_060_001},
+            "messages to the webhook wait since 2023-11-14 22:13 UTC: 3; see why: docker logs watch",
+        ),
+        (
+            {"certificateDays": 12},
+            "the page's certificate ends in 12 days; move its last day: docs/operations.md, node/certificates",
+        ),
+    ],
+)
+def test_status_of_headquarters_names_what_its_watch_says(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str], watch: dict[str, Any], told: str
 ) -> None:
     file = tmp_path / "Pulumi.hq.yaml"
     file.write_text(yaml.safe_dump({"config": {f"{PROJECT}:site": section("hq")}}))
-    node_says(world, statuses={"watch": ALARMS | {"time": 1_700_000_060_001}})
+    node_says(world, statuses={"watch": watch})
     assert main(["status", "hq", "--json", f"--config-file={file}"]) == 1
-    [problem] = json.loads(capsys.readouterr().out)["problems"]
-    assert problem == "messages to the webhook wait since 2023-11-14 22:13 UTC: 3; see why: docker logs watch"
+    assert json.loads(capsys.readouterr().out)["problems"] == [told]
 
 
 def test_with_the_backend_out_of_reach_status_and_backup_go_by_what_it_told_before(

@@ -1,13 +1,14 @@
 """When a site is silent, and when that is over."""
 
 from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.watch.engine import ANSWER_MS, Change, Engine
+from services.watch.engine import ANSWER_MS, DAY_MS, Certificate, Change, Engine
 
 NOW = 1_700_000_000_000
 SECOND, MINUTE = 1_000, 60_000
@@ -144,6 +145,48 @@ def test_a_site_that_is_no_longer_watched_is_forgotten() -> None:
     kept = silent().engine.snapshot()
     other = Engine(["bergen"], silent_seconds=300, repeat_seconds=900, kept=kept)
     assert other.snapshot() == {}
+
+
+TODAY = date(2023, 11, 14)
+
+
+def certificate(left: int | None, kept: Mapping[str, int] | None = None) -> Certificate:
+    """One that ends in so many days, of which a week is too few."""
+    return Certificate("hq", None if left is None else TODAY + timedelta(left), days=7, kept=kept or {})
+
+
+@pytest.mark.parametrize("left", [7, 8, None])
+def test_a_certificate_that_is_good_for_long_is_not_told(left: int | None) -> None:
+    one = certificate(left)
+    assert (one.looked_at(NOW), one.left, one.snapshot()) == ([], None, {})
+
+
+@pytest.mark.parametrize("left", [6, 0, -3])
+def test_one_that_ends_soon_or_has_ended_is_told_with_its_days(left: int) -> None:
+    one = certificate(left)
+    [change] = one.looked_at(NOW)
+    assert (change.event, change.site, change.alarm.rule) == ("raised", "hq", "certificates")
+    assert (change.alarm.value, change.alarm.limit, one.left) == (left, 7, left)
+
+
+def test_it_is_told_once_a_day_also_over_a_restart_with_the_days_of_that_day() -> None:
+    one = certificate(6)
+    assert told(one.looked_at(NOW)) == ["raised"]
+    again = certificate(6, one.snapshot())
+    assert again.looked_at(NOW + DAY_MS - 1) == []
+    [change] = again.looked_at(NOW + DAY_MS)
+    assert (change.event, change.alarm.value, change.alarm.raised) == ("repeated", 5, NOW)
+    assert again.looked_at(NOW + DAY_MS + MINUTE) == []
+
+
+@pytest.mark.parametrize("left", [400, None])
+def test_a_renewed_one_ends_it_and_so_does_a_page_that_goes(left: int | None) -> None:
+    one = certificate(6)
+    one.looked_at(NOW)
+    renewed = certificate(left, one.snapshot())
+    [change] = renewed.looked_at(NOW + MINUTE)
+    assert (change.event, change.alarm.raised) == ("cleared", NOW)
+    assert (renewed.looked_at(NOW + MINUTE), renewed.left) == ([], None)
 
 
 @given(st.lists(st.sampled_from(["heard", "nothing", "down", "restart"]), max_size=200))

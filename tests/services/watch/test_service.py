@@ -98,12 +98,15 @@ def watch(store: Store, clock: Clock, health: Health, tmp_path: Path, monkeypatc
     # Nothing is delivered here: what waits for the webhook is looked at.
     monkeypatch.setattr("services._webhook.Webhook._deliver", lambda _: None)
     settings = Settings(
+        name="hq",
         store=f"http://127.0.0.1:{store.server_port}",
         user="headquarters",
         password="secret",
         databases={"oslo": "site_oslo", "bergen": "site_bergen"},
         silent_seconds=300,
         repeat_seconds=900,
+        page_ends=None,
+        certificate_days=60,
         webhook="http://127.0.0.1:9/hq",
         webhook_key="key",
         data=str(tmp_path),
@@ -159,8 +162,38 @@ def test_how_much_waits_for_the_webhook_and_since_when_is_where_edge_status_look
     command = WATCH_STATUS.replace("sudo ", "").replace(f"{DATA}/watch", watch.settings.data)
     told = json.loads(subprocess.run(["sh", "-c", command], check=True, capture_output=True).stdout)["watch"]
     raised = watch.clock.now - 10_000
-    assert told == {"time": raised, "outbox": 1, "outboxSince": told["outboxSince"], "outboxDropped": 0}
+    figures = {"outbox": 1, "outboxSince": told["outboxSince"], "outboxDropped": 0}
+    assert told == {"time": raised, "certificateDays": None, **figures}
     assert NOW < told["outboxSince"] <= raised
+
+
+def test_the_pages_certificate_is_told_in_headquarters_name_and_once_over_a_restart(
+    watch: Watched, capsys: pytest.CaptureFixture[str]
+) -> None:
+    watch.start(page_ends="2023-12-24")
+    watch.poll(1)
+    watch.start()
+    watch.poll(1)
+    state = json.loads((Path(watch.settings.data) / "state.json").read_text())
+    [told] = state["outbox"]
+    assert (told["site"], told["topic"], told["event"]) == ("hq", "alerts/hq/node/certificates", "raised")
+    assert (told["alarm"]["value"], told["alarm"]["limit"]) == (40, 60)
+    assert state["status"]["certificateDays"] == 40
+    assert capsys.readouterr().out == "raised: hq has a page's certificate that ends in 40 days\n"
+
+
+def test_a_watch_before_this_one_that_looked_at_no_certificate_is_gone_on_with(
+    watch: Watched, capsys: pytest.CaptureFixture[str]
+) -> None:
+    watch.poll(32, heard="site_bergen")
+    state = Path(watch.settings.data) / "state.json"
+    kept = json.loads(state.read_text())
+    del kept["certificate"]
+    state.write_text(json.dumps(kept))
+    watch.start()
+    watch.poll(1, heard="site_bergen")
+    assert watch.told == [("oslo", "raised")]
+    assert capsys.readouterr().err == ""
 
 
 def test_a_restart_tells_nothing_twice_and_forgets_nothing(watch: Watched) -> None:
