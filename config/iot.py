@@ -151,6 +151,16 @@ class Storage(Model):
     shard_hours: int = Field(default=24, ge=1, le=7 * 24)
     """Readings of so many hours lie, and are deleted, together."""
 
+    @model_validator(mode="after")
+    def a_shard_is_within_the_retention(self) -> Self:
+        """InfluxDB refuses another (services/meta/data.go, ErrIncompatibleDurations)."""
+        if self.shard_hours > self.retention_days * 24:
+            raise ValueError(
+                f"shardHours {self.shard_hours} is more than retentionDays {self.retention_days}, which are "
+                f"{self.retention_days * 24} hours; InfluxDB refuses that: write {self.retention_days * 24} or less"
+            )
+        return self
+
 
 class Group(Model):
     """Devices whose readings leave the site only together."""
@@ -235,7 +245,7 @@ class Alarms(Model):
     """When people are told, beside the limits of the quantities."""
 
     silent_seconds: int = Field(default=120, ge=5)
-    """A device that says nothing for so many seconds is silent; one that sends seldom may miss three readings."""
+    """A quantity of which nothing newer comes for so many seconds is silent; one sent seldom may miss three readings."""
     repeat_seconds: int = Field(default=900, ge=10)
     """An alarm that nobody acknowledges is told again after so many seconds."""
     disk_percent: int = Field(default=85, ge=10, le=99)
