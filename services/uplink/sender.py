@@ -56,7 +56,7 @@ class State:
 
 
 class _LocalError(Exception):
-    """The local database was not read, or the state not written; later."""
+    """The local database was not read; later."""
 
 
 class Sender:
@@ -73,12 +73,13 @@ class Sender:
             **_snapshot.load(self._data, vars(State()), lost="what headquarters may not have is sent again")
         )
         self._newest_there: Mapping[str, int] | None = None
+        self._told_before: frozenset[alarms.Series] | None = None
         self._counts: Mapping[alarms.Series, alarms.Count] | None = None
         self._reported: tuple[float, Mapping[alarms.Series, alarms.Count] | None] | None = None
         self._contact: int | None = None
         self._refused: str | None = None
         self._retry = FIRST_RETRY_SECONDS
-        self._send_at = self._pace_at = self._read_at = self._look_at = -float("inf")
+        self._send_at = self._pace_at = self._read_at = self._look_at = self._settle_at = -float("inf")
         self._older = 0
 
     def count(self, counts: Mapping[alarms.Series, alarms.Count] | None) -> None:
@@ -138,14 +139,29 @@ class Sender:
         own = {"waiting": self.status(now)["waiting"], "withheld": self._state.withheld}
         points = [Point(measurement="site", tags={}, fields=own, time=now)]
         if counts is not None:
-            told = {_series(each) for each in self._state.told}
+            told = {_series(each) for each in self._state.told} | self._raised_at_headquarters()
             if counts.keys() - told:
                 self._keep(replace(self._state, told=sorted(told | counts.keys())))
             points = [*alarms.points(counts, told, now), *points]
         self._send([line(point) for point in points], now)
-        if counts is not None and counts.keys() != {_series(each) for each in self._state.told}:
-            self._keep(replace(self._state, told=sorted(counts)))
+        if counts is not None:
+            self._told_before = frozenset()
+            if counts.keys() != {_series(each) for each in self._state.told}:
+                self._keep(replace(self._state, told=sorted(counts)))
         self._reported = self._clock(), counts
+
+    def _raised_at_headquarters(self) -> frozenset[alarms.Series]:
+        """The series that headquarters shows as raised at a start: this node's memory may be an older one, or none."""
+        if self._told_before is None:
+            rows = self._headquarters.query("SELECT last(raised) AS raised FROM alarm GROUP BY *")
+            self._told_before = frozenset(
+                tuple(
+                    sorted((tag, str(value)) for tag, value in row.items() if value and tag not in {"time", "raised"})
+                )
+                for row in rows
+                if row["raised"]
+            )
+        return self._told_before
 
     # Windows
 
@@ -166,13 +182,19 @@ class Sender:
         ]
 
     def _windows(self, now: int) -> bool:
-        state, (complete, final) = self._state, self._frontiers(now)
+        complete, final = self._frontiers(now)
+        self._follow(complete, final)
+        state = self._state
         if state.live is None:
             self._begin(now, final)
         elif state.written:
             self._send(state.written, now)
             self._keep(replace(state, written=()))
-        elif state.settled < final and (state.settled <= state.live or state.live >= complete):
+        elif (
+            state.settled < final
+            and (state.settled <= state.live or state.live >= complete)
+            and self._clock() >= self._settle_at
+        ):
             self._settle(state.settled, min(state.settled + PIECE_MS, final))
         elif state.digests and self._first_digest() < (final if state.live < final else final - PIECE_MS):
             self._look_last(self._first_digest(), now)
@@ -184,6 +206,19 @@ class Sender:
         else:
             return False
         return True
+
+    def _follow(self, complete: int, final: int) -> None:
+        """Where the clock went back, nothing is later than it: what is left of the horizon is sent again."""
+        state = self._state
+        if state.settled > final:
+            # What headquarters has of them stays as it is.
+            self._newest_there = None
+            state = replace(state, settled=final)
+        if state.live is not None and self._first_digest() > complete:
+            state = replace(state, live=final, digests=())
+        if state != self._state:
+            print("the clock went back: windows from then on are looked at anew", file=sys.stderr)
+            self._keep(state)
 
     def _begin(self, now: int, final: int) -> None:
         """Nothing is remembered: begin with the oldest reading that an outage may have left, or that may still come."""
@@ -197,7 +232,10 @@ class Sender:
         newest = self._newest_at_headquarters()
         found, withheld = self._summaries(self._personal, start, end, after=newest)
         state = replace(self._state, settled=end, written=_in_order(found), withheld=self._state.withheld + withheld)
-        self._write(state)
+        if not found:
+            self._keep(state)
+        elif not self._write(state):
+            self._settle_at = self._clock() + LOCAL_SECONDS
 
     def _newest_at_headquarters(self) -> Mapping[str, int]:
         """The last window of each personal quantity that headquarters has: this node's memory may be an older one."""
@@ -291,13 +329,15 @@ class Sender:
         except OSError as error:
             print(f"the state was not written: {error}", file=sys.stderr)
 
-    def _write(self, state: State) -> None:
-        """Remember before anything else happens."""
+    def _write(self, state: State) -> bool:
+        """Remember before anything else happens; whether that could be done."""
         try:
             _snapshot.save(self._data, vars(state))
         except OSError as error:
-            raise _LocalError(f"the state was not written: {error}") from None
+            print(f"the state was not written: {error}", file=sys.stderr)
+            return False
         self._state = state
+        return True
 
 
 def _in_order(found: Mapping[int, Sequence[str]]) -> list[str]:

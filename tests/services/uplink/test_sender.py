@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import pytest
 
+from services.uplink import alarms
 from services.uplink import sender as module
 from services.uplink.sender import Sender
 from services.uplink.settings import Settings
@@ -334,10 +335,26 @@ def test_a_state_that_cannot_be_written_stops_what_must_be_written_first_and_not
     world.folder.rename(world.folder.with_name("away"))
     run(world, sender, now)
     assert windows(world, "barge") == {}
+    assert set(windows(world, "pens")) == {NOON}
     world.folder.with_name("away").rename(world.folder)
     world.ticks += module.LOCAL_SECONDS
     run(world, sender, now)
     assert set(windows(world, "barge")) == {NOON}
+
+
+@pytest.mark.parametrize("ahead", [1, 5, 72])
+def test_after_the_clock_was_ahead_every_window_comes(world: World, ahead: int) -> None:
+    """A real-time clock that was wrong, for a moment; within the horizon and beyond it."""
+    sender = start(world)
+    for hour in range(12):
+        temperatures(world, NOON + hour * HOUR, 60)
+        humidities(world, NOON + hour * HOUR)
+        if hour == 3:
+            run(world, sender, NOON + (hour + 1 + ahead) * HOUR)
+        world.ticks += module.LOOK_SECONDS
+        run(world, sender, NOON + (hour + 1) * HOUR + MINUTE)
+    assert set(windows(world, "pens")) == {NOON + minute * MINUTE for minute in range(12 * 60)}
+    assert set(windows(world, "barge")) >= {NOON + hour * HOUR for hour in range(10)}
 
 
 def test_what_is_remembered_is_small(world: World) -> None:
@@ -387,6 +404,30 @@ def test_one_that_is_over_is_told_as_none_also_after_a_restart(world: World) -> 
     world.ticks += module.REPORT_SECONDS
     run(world, again, NOON + 2)
     assert alarm_lines(world) == ["alarm,pen=node,rule=disk acknowledged=0i,raised=1i"]
+
+
+@pytest.mark.parametrize("now", [{}, {DISK: (1, 0)}])
+def test_an_uplink_that_remembers_nothing_ends_what_headquarters_believes_to_be_raised(
+    world: World, now: dict[alarms.Series, alarms.Count]
+) -> None:
+    sender = start(world)
+    sender.count({LOW: (1, 0), DISK: (1, 0)})
+    run(world, sender, NOON)
+    (world.folder / "state.json").unlink()
+    world.hq.lines = [line for line in world.hq.lines if line.startswith("alarm")]
+    again = start(world)
+    again.count(now)
+    run(world, again, NOON + 1)
+    raised = 1 if DISK in now else 0
+    assert alarm_lines(world)[2:] == [
+        f"alarm,pen=node,rule=disk acknowledged=0i,raised={raised}i",
+        "alarm,pen=pen-1,quantity=temperature,rule=low acknowledged=0i,raised=0i",
+    ]
+    world.hq.lines.clear()
+    world.ticks += module.REPORT_SECONDS
+    run(world, again, NOON + 2)
+    assert len(alarm_lines(world)) == len(now), "once is enough"
+    assert len([each for each in world.hq.asked if "FROM alarm" in each]) == 2, "once a start"
 
 
 def test_while_the_alarms_are_not_known_none_is_told_as_over(world: World) -> None:

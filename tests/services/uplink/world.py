@@ -48,6 +48,8 @@ class Influxdb(ThreadingHTTPServer):
 
     def rows(self, statement: str) -> list[dict[str, Any]]:
         """Series of the answer to one of the uplink's statements."""
+        if statement == "SELECT last(raised) AS raised FROM alarm GROUP BY *":
+            return list(self._alarms())
         if found := re.search(r"FROM summary WHERE quantity = '(\w+)'", statement):
             times = [time for series, time in self.stored if f"quantity={found[1]}" in series]
             return [_series({}, ["time", "mean"], [[max(times), 1.0]])] if times else []
@@ -62,6 +64,16 @@ class Influxdb(ThreadingHTTPServer):
             for sensor in re.findall(r"sensor = '(\w+)'", statement)
             if (rows := self._aggregated(sensor, quantity, start, end))
         ]
+
+    def _alarms(self) -> Iterator[dict[str, Any]]:
+        """The last of each series; a tag that a series has not is empty."""
+        last = {series: (time, fields) for (series, time), fields in sorted(self.stored.items(), key=lambda x: x[0][1])}
+        for series, (time, fields) in last.items():
+            measurement, *tags = series.split(",")
+            if measurement == "alarm":
+                [raised] = re.findall(r"raised=(\d+)i", fields)
+                every = {"pen": "", "quantity": "", "rule": ""} | dict(tag.split("=") for tag in tags)
+                yield _series(every, ["time", "raised"], [[time, int(raised)]])
 
     def _aggregated(self, sensor: str, quantity: str, start: int, end: int) -> list[list[float]]:
         by_minute: dict[int, list[float]] = {}
