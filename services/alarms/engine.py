@@ -6,6 +6,9 @@ inside by the hysteresis. Before it is raised, any reading inside the limit ends
 the newest of its sensor and quantity changes nothing. An excursion that began and ended while nobody watched, as the
 queued readings tell, is told as raised and as cleared.
 
+A device is silent while one of its quantities is: nothing newer came of it for so long. What is not newer ends no
+silence, or a device whose clock went back would be watched by nothing.
+
 Nothing is later than the clock. A reading ahead of it counts by its arrival, or it would hide all that come before its
 time; sent again, it is known by its time. Where the clock is set back, what was ahead of it is taken for of now.
 """
@@ -99,6 +102,7 @@ class Engine:
             sensor.id: Watch(f"{self._root}/{sensor.pen}/{sensor.id}-silent", sensor.silent_seconds * 1000)
             for sensor in settings.sensors
         }
+        self._spoke = {(sensor.id, quantity): now for sensor in settings.sensors for quantity in sensor.quantities}
         for watch in self._silence.values():
             watch.since = now
         self._limits: dict[tuple[str, str], list[Limit]] = {}
@@ -141,6 +145,9 @@ class Engine:
         watch.alarm, watch.told = alarm, alarm.raised
         watch.since = alarm.since
         watch.set_back(self._now)
+        for sensor, quantity in self._spoke:
+            if watch is self._silence[sensor] and alarm.quantity in {None, quantity}:
+                self._spoke[sensor, quantity] = min(self._spoke[sensor, quantity], alarm.since)
         return True
 
     def _turn(self, now: int) -> None:
@@ -153,6 +160,7 @@ class Engine:
         """Leave nothing that is later than now; a reading of now is newer than all that was heard."""
         for watch in self._watches.values():
             watch.set_back(now)
+        self._spoke = {key: min(spoke, now) for key, spoke in self._spoke.items()}
         self._newest = {key: min(newest, now - 1) for key, newest in self._newest.items()}
 
     def message(self, sensor: str, quantity: str, payload: bytes, now: int) -> list[Change]:
@@ -163,22 +171,36 @@ class Engine:
         if known is None or quantity not in known.quantities or reading is None:
             self.rejected += 1
             return []
-        changes = self._heard(sensor, now)
         key = (sensor, quantity)
         before = self._before.setdefault(key, deque(maxlen=BEFORE))
         if reading.time <= self._newest.get(key, -1) or reading.time in dict(before):
-            return changes
+            return []
+        changes = self._heard(key, now)
         self._newest[key] = min(reading.time, now)
         before.append((reading.time, reading.value))
         for watch in self._limits.get(key, ()):
             changes += self._judged(watch, reading, tuple(before), now)
         return changes
 
-    def _heard(self, sensor: str, now: int) -> list[Change]:
-        watch = self._silence[sensor]
-        changes = self._cleared(watch)
-        watch.since = now
+    def _heard(self, key: tuple[str, str], now: int) -> list[Change]:
+        watch = self._silence[key[0]]
+        self._spoke[key] = now
+        since = min(self._quiet_since(key[0]).values())
+        changes = self._cleared(watch) if now - since < watch.after_ms else []
+        watch.since = since
         return changes
+
+    def _quiet_since(self, sensor: str) -> dict[str, int]:
+        """When something newer came last, by quantity."""
+        return {quantity: self._spoke[sensor, quantity] for quantity in self._sensors[sensor].quantities}
+
+    def _silent_alarm(self, sensor: str, watch: Watch, since: int, now: int) -> Alarm:
+        """It names the quantity where the device goes on with another."""
+        quiet = self._quiet_since(sensor)
+        missing = [quantity for quantity, spoke in quiet.items() if now - spoke >= watch.after_ms]
+        quantity = missing[0] if 0 < len(missing) < len(quiet) else None
+        limit = watch.after_ms / 1000
+        return Alarm(rule="silent", sensor=sensor, quantity=quantity, limit=limit, since=since, raised=now)
 
     def _judged(self, watch: Limit, reading: Reading, before: tuple[tuple[int, float], ...], now: int) -> list[Change]:
         changes: list[Change] = []
@@ -237,8 +259,7 @@ class Engine:
         changes: list[Change] = []
         for sensor, watch in self._silence.items():
             if watch.due is not None and watch.due <= now and watch.since is not None:
-                alarm = Alarm(rule="silent", sensor=sensor, limit=watch.after_ms / 1000, since=watch.since, raised=now)
-                changes += self._raised(watch, alarm, now)
+                changes += self._raised(watch, self._silent_alarm(sensor, watch, watch.since, now), now)
         for key, limits in self._limits.items():
             for limit in limits:
                 if limit.due is not None and limit.due <= now:
@@ -272,6 +293,7 @@ class Engine:
         """What retained alarms do not tell: conditions that have begun, with their readings, and who spoke when."""
         return {
             "since": {watch.topic: watch.since for watch in self._timed if watch.since is not None},
+            "spoke": [[sensor, quantity, spoke] for (sensor, quantity), spoke in self._spoke.items()],
             "newest": [[sensor, quantity, time] for (sensor, quantity), time in self._newest.items()],
             "before": [
                 [sensor, quantity, list(self._before.get((sensor, quantity), ()))]
@@ -286,6 +308,9 @@ class Engine:
         for topic, since in snapshot.get("since", {}).items():
             if topic in watches:
                 watches[topic].since = int(since)
+        for sensor, quantity, spoke in snapshot.get("spoke", ()):
+            if (sensor, quantity) in self._spoke:
+                self._spoke[sensor, quantity] = int(spoke)
         for sensor, quantity, time in snapshot.get("newest", ()):
             if sensor in self._sensors:
                 self._newest[sensor, quantity] = int(time)

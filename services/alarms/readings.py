@@ -18,7 +18,7 @@ class Reading:
 def parse(payload: bytes, now: int, retention_ms: int) -> Reading | None:
     """Read a message that arrived at `now`; nothing where the collector would reject it too."""
     try:
-        content = json.loads(payload)
+        content = json.loads(_text(payload), strict=False, parse_constant=_refused)
     except (ValueError, RecursionError):
         return None
     if not isinstance(content, dict):
@@ -30,3 +30,12 @@ def parse(payload: bytes, now: int, retention_ms: int) -> Reading | None:
     if isinstance(time, bool) or not isinstance(time, int) or not now - retention_ms <= time <= now + FUTURE_MS:
         return None
     return Reading(float(value), time)
+
+
+def _text(payload: bytes) -> str:
+    """As Telegraf's `value` parser and Starlark's JSON take it: it may end by NUL, and have a unit in Latin-1."""
+    return payload.strip(b"\0").decode(errors="replace").strip()
+
+
+def _refused(constant: str) -> None:
+    raise ValueError(f"JSON has no {constant}")

@@ -35,6 +35,10 @@ RESTORE_MS, RESTORE_LIMIT_MS = 2_000, 15_000
 STATUS_MS, NODE_MS, SNAPSHOT_MS = 10_000, 5_000, 5_000
 
 
+#: In the place of a topic: a connection begins.
+BEGUN = ""
+
+
 class Message(NamedTuple):
     """What came in; of a long queue some 65,000 wait at once, so it is small."""
 
@@ -88,6 +92,7 @@ class Alarms:
             ],
             received=lambda message: self._inbox.put(Message.of(message)),
             persistent=True,
+            begun=lambda: self._inbox.put(Message(BEGUN, b"", retain=False, mid=0, qos=0)),
         )
 
     def start(self) -> None:
@@ -129,7 +134,9 @@ class Alarms:
     def _handle(self, message: Message) -> bool:
         """Do what a message asks; false where it has to wait until the alarms of before are known."""
         topic, payload, now = message.topic, message.payload, _now()
-        if topic.startswith(self._alerts):
+        if topic == BEGUN:
+            self._retain_anew()
+        elif topic.startswith(self._alerts):
             if message.retain and self._restoring and payload:
                 self._restore(topic, payload)
         elif self._restoring and topic not in self._statuses:
@@ -162,6 +169,12 @@ class Alarms:
         elif anew:
             # It was raised anew before the broker was there; the one of before goes on.
             self._client.publish(topic, payload, qos=1, retain=True)
+
+    def _retain_anew(self) -> None:
+        """A broker whose file was damaged comes back without what it retained (ADR 18)."""
+        if not self._restoring:
+            for topic, alarm in self._engine.raised.items():
+                self._client.publish(topic, alarm.payload(), qos=1, retain=True)
 
     def _clock(self, now: int) -> None:
         self._set_back(now)

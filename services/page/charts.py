@@ -120,9 +120,9 @@ class Charts:
             raise UnavailableError("another question is not answered yet")
         try:
             asked, answer = self._answers.get((part, hours), (0, {}))
-            if now - asked < FRESH_MS:
+            if 0 <= now - asked < FRESH_MS:
                 return answer
-            if now - self._failed.get(part, 0) < FAILED_MS:
+            if 0 <= now - self._failed.get(part, 0) < FAILED_MS:
                 raise UnavailableError("it did not answer a moment ago")
             answer = self._ask(part, hours, now)
             self._answers[part, hours] = (now, answer)

@@ -1,7 +1,8 @@
 """What a farm's broker told: values, alarms, and how the services do; no I/O, times are epoch ms.
 
 Nothing is later than the clock, as for the alarms: a reading ahead of it counts by its arrival, or it would hide all
-that come before its time. Where the clock is set back, what was ahead of it is taken for of now.
+that come before its time. Where the clock is set back, what was ahead of it is taken for of now. A quantity is silent
+when nothing newer came of it for too long.
 """
 
 import json
@@ -14,7 +15,7 @@ from services._mqtt import status_topic
 from services._webhook import LATE_SECONDS
 from services.alarms.alarm import Alarm
 from services.alarms.readings import Reading, parse
-from services.page.settings import Farm, Sensor
+from services.page.settings import Farm, Quantity, Sensor
 
 #: Retained alarms arrive so soon after a connection; one of before that does not is over.
 SETTLE_MS = 2_000
@@ -38,7 +39,7 @@ class Live:
         self._newest: dict[tuple[str, str], Reading | None] = {
             (sensor.id, quantity.name): None for sensor in self._sensors.values() for quantity in sensor.quantities
         }
-        self._heard: dict[str, int] = {}
+        self._heard: dict[tuple[str, str], int] = {}
         self._alerts = f"alerts/{site}/"
         self._alarms: dict[str, Alarm] = {}
         self._unconfirmed: set[str] = set()
@@ -95,7 +96,7 @@ class Live:
             self._begun = min(self._begun, now)
             self._broker = {**self._broker, "since": min(self._broker["since"], now)}
             self._settles = self._settles and min(self._settles, now + SETTLE_MS)
-            self._heard = {sensor: min(heard, now) for sensor, heard in self._heard.items()}
+            self._heard = {key: min(heard, now) for key, heard in self._heard.items()}
             self._newest = {key: newest and _not_after(newest, now) for key, newest in self._newest.items()}
         self._now = now
 
@@ -122,8 +123,9 @@ class Live:
         key = (sensor, quantity)
         if reading is None or key not in self._newest:
             return
-        self._heard[sensor] = max(heard, self._heard.get(sensor, 0))
         newest = self._newest[key]
+        if newest is None or reading.time > newest.time:
+            self._heard[key] = max(heard, self._heard.get(key, 0))
         reading = _not_after(reading, heard)
         # Two that are ahead may arrive in one millisecond: the later one is shown.
         if newest is None or reading.time >= newest.time:
@@ -150,16 +152,19 @@ class Live:
             }
 
     def _sensor(self, sensor: Sensor, now: int) -> dict[str, Any]:
-        heard = self._heard.get(sensor.id)
         return {
             "id": sensor.id,
+            "quantities": [self._quantity(sensor, quantity, now) for quantity in sensor.quantities],
+        }
+
+    def _quantity(self, sensor: Sensor, quantity: Quantity, now: int) -> dict[str, Any]:
+        key = (sensor.id, quantity.name)
+        newest, heard = self._newest[key], self._heard.get(key)
+        return asdict(quantity) | {
+            "value": newest and newest.value,
+            "time": newest and newest.time,
             "heard": heard,
             "silent": now - (heard or self._begun) > sensor.silent_seconds * 1000,
-            "quantities": [
-                asdict(quantity) | {"value": newest and newest.value, "time": newest and newest.time}
-                for quantity in sensor.quantities
-                for newest in [self._newest[sensor.id, quantity.name]]
-            ],
         }
 
     def _raised(self) -> list[dict[str, Any]]:

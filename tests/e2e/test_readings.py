@@ -37,6 +37,15 @@ def test_another_field_is_dropped(oslo: Stack) -> None:
     assert [row["fieldKey"] for row in query(oslo, "SHOW FIELD KEYS FROM reading")] == ["value"]
 
 
+def test_what_a_device_ends_by_nul_or_fills_with_tabs_is_a_reading(oslo: Stack) -> None:
+    """As for the alarms: services/alarms/readings.py."""
+    readings = [Reading("pen1-oxygen", "oxygen", 9.25, now_ms() - 1000 * number) for number in range(2)]
+    ended, filled = (reading.payload for reading in readings)
+    for reading, payload in zip(readings, (f"{ended}\0", filled.replace("}", ', "note": "a\tb"}')), strict=True):
+        assert mosquitto_pub(oslo, reading.sensor, reading.topic, None, "-s", stdin=payload).returncode == 0
+    assert eventually(lambda: all(stored(oslo, reading) for reading in readings), 30)
+
+
 def test_a_sensor_cannot_write_anothers_readings(oslo: Stack) -> None:
     forged = Reading("pen2-oxygen", "oxygen", 0.1, now_ms())
     mosquitto_pub(oslo, "pen1-oxygen", forged.topic, forged.payload)

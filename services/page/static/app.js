@@ -107,6 +107,7 @@ function alarmTitle(alarm) {
     limit,
     value: number(alarm.value),
   };
+  if (alarm.rule === "silent" && alarm.quantity) return t("silent.part", values);
   return t(`rule.${alarm.rule}`, values);
 }
 
@@ -293,13 +294,13 @@ function updateValue(node, item) {
   let beyond = "";
   if (quantity.low !== null && quantity.value !== null && quantity.value < quantity.low) beyond = "low";
   if (quantity.high !== null && quantity.value !== null && quantity.value > quantity.high) beyond = "high";
-  const silent = sensor.silent || quantity.value === null;
+  const silent = quantity.silent || quantity.value === null;
   node.classList.toggle("silent", silent);
   node.classList.toggle("beyond", !silent && beyond !== "");
   setText(node.querySelector(".what"), quantityName(quantity.name));
   const big = node.querySelector(".number");
   if (silent) {
-    setText(big, sensor.silent ? t("silent") : "–");
+    setText(big, quantity.silent ? t("silent") : "–");
   } else {
     const mark = { low: "▼ ", high: "▲ " }[beyond] ?? "";
     const limit = beyond ? ` (${t(`limit.${beyond}`, { limit: number(quantity[beyond]) })})` : "";

@@ -130,5 +130,27 @@ def test_alarms_and_collector_take_the_same_for_a_reading(payload: str) -> None:
         assert (stored.fields["value"], stored.time) == (seen.value, seen.time * 1_000_000)
 
 
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b'{"value": 7.5}\0',
+        b' {"value": 7.5}\r\n\0\0',
+        b'{"value": 7.5, "unit": "\xb0C"}',
+        b'{"value": 7.5, "note": "a\tb"}',
+        b'{"value": 1, "value": 7.5}',
+    ],
+)
+def test_what_telegraf_takes_though_it_is_no_strict_json_is_a_reading_for_the_alarms_too(payload: bytes) -> None:
+    """Of the first and the last but one the lab's tests show that Telegraf does (tests/e2e/test_readings.py)."""
+    found = parse(payload, NOW_MS, OLDEST_MS)
+    assert found
+    assert found.value == 7.5
+
+
+@pytest.mark.parametrize("payload", [b'\xef\xbb\xbf{"value": 7.5}', b'{"value": 7.5, "x": NaN}', b"\0", b"\xff"])
+def test_what_starlarks_json_refuses_is_none_for_the_alarms(payload: bytes) -> None:
+    assert parse(payload, NOW_MS, OLDEST_MS) is None
+
+
 def test_a_huge_payload_is_cut() -> None:
     assert len(Collector().receive("x" * 5000).fields["payload"]) == KEPT_BYTES

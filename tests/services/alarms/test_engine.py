@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -180,6 +181,70 @@ def test_what_nobody_declared_is_counted() -> None:
     engine.message("o2", "salinity", b'{"value": 1}', NOW)
     engine.message("nobody", "oxygen", b'{"value": 1}', NOW)
     assert engine.rejected == 2
+
+
+def test_a_sensor_whose_clock_went_back_is_silent_though_it_sends() -> None:
+    """Its readings are not newer than what it sent before, so no limit is watched by them."""
+    site = Site()
+    site.reads(8.0)
+    found = [change for _ in range(12) for change in site.reads(2.0, after=10, time=NOW - 3_600_000) + site.waits(0)]
+    assert found == [("raised", SILENT)]
+    assert site.reads(8.0, after=1) == [("cleared", SILENT)]
+
+
+class TwoQuantities:
+    """A device that sends oxygen and temperature."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+        self.asked = replace(
+            settings(),
+            sensors=(Sensor(id="o2", pen="pen-1", silent_seconds=120, quantities=("oxygen", "temperature")),),
+        )
+        self.engine = Engine(self.asked, NOW)
+
+    def sends(self, *quantities: str, after: int = 10) -> list[tuple[str, str]]:
+        self.now += after * SECOND
+        payload = json.dumps({"value": 8.0, "time": self.now}).encode()
+        found = [self.engine.message("o2", each, payload, self.now) for each in quantities]
+        return told([change for changes in (*found, self.engine.tick(self.now)) for change in changes])
+
+    def restarted(self) -> None:
+        kept, raised = self.engine.snapshot(), self.engine.raised
+        self.engine = Engine(self.asked, self.now)
+        self.engine.resume(json.loads(json.dumps(kept)))
+        for topic, alarm in raised.items():
+            self.engine.restore(topic, alarm)
+
+
+def test_a_device_that_goes_on_with_one_quantity_is_told_for_the_other() -> None:
+    device = TwoQuantities()
+    device.sends("oxygen", "temperature", after=0)
+    found = [change for _ in range(12) for change in device.sends("temperature")]
+    assert found == [("raised", SILENT)]
+    alarm = device.engine.raised[SILENT]
+    assert (alarm.rule, alarm.sensor, alarm.quantity, alarm.since) == ("silent", "o2", "oxygen", NOW)
+    assert device.sends("temperature") == []
+    device.restarted()
+    assert device.sends("temperature") == []
+    assert device.sends("oxygen") == [("cleared", SILENT)]
+
+
+def test_a_device_of_which_nothing_comes_is_told_as_a_whole_and_is_back_with_all_that_it_sends() -> None:
+    device = TwoQuantities()
+    assert device.sends(after=120) == [("raised", SILENT)]
+    assert device.engine.raised[SILENT].quantity is None
+    assert device.sends("temperature") == []
+    device.restarted()
+    assert device.sends("oxygen", "temperature", after=1) == [("cleared", SILENT)]
+
+
+def test_a_restart_counts_a_quantitys_silence_on() -> None:
+    device = TwoQuantities()
+    for _ in range(11):
+        assert device.sends("temperature") == []
+    device.restarted()
+    assert device.sends("temperature") == [("raised", SILENT)]
 
 
 def test_a_sensor_that_never_spoke_is_silent_and_its_first_reading_ends_it() -> None:

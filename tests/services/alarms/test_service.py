@@ -34,13 +34,16 @@ class Broker:
         self.acknowledged: list[int] = []
         self.now = NOW
         self.received: Callable[[MQTTMessage], None] = lambda _: None
+        self.begun: Callable[[], None] = lambda: None
         monkeypatch.setattr(service, "session", self._session)
         monkeypatch.setattr(service, "_now", lambda: self.now)
         self.alarms = Alarms(replace(settings(), data=str(folder)), NOW)
         self.alarms._inbox = Inbox()
 
-    def _session(self, *_: object, received: Callable[[MQTTMessage], None], **__: object) -> "Broker":
-        self.received = received
+    def _session(
+        self, *_: object, received: Callable[[MQTTMessage], None], begun: Callable[[], None], **__: object
+    ) -> "Broker":
+        self.received, self.begun = received, begun
         return self
 
     def publish(self, topic: str, payload: bytes | str, **_: object) -> None:
@@ -63,6 +66,7 @@ class Broker:
         return [(topic, payload) for topic, payload in self.published if topic.startswith("alerts/")]
 
     def connects(self, *alarms: tuple[str, Alarm]) -> None:
+        self.begun()
         for topic, alarm in alarms:
             self.sends(topic, alarm.payload(), retain=True)
         self.sends("status/oslo/alarms", {"up": True})
@@ -104,6 +108,17 @@ def test_without_a_broker_the_clock_counts_and_what_it_raised_goes_on_as_the_ala
     broker.connects((SILENT, before))
     assert broker.after(10) == [(SILENT, before.payload())]
     assert broker.alarms._engine.raised == {SILENT: before}
+
+
+def test_a_broker_that_comes_back_without_what_it_retained_is_told_the_raised_alarms_again(broker: Broker) -> None:
+    broker.connects((UPLINK, cut(acknowledged=NOW - 1)))
+    broker.after(10)
+    assert broker.after(RESTORE_MS + 1) == []
+    outbox = broker.alarms._webhook.pending
+    broker.connects()
+    assert broker.after(10) == [(UPLINK, cut(acknowledged=NOW - 1).payload())]
+    assert broker.alarms._webhook.pending == outbox, "it is nothing new"
+    assert broker.after(10) == []
 
 
 def test_a_retained_message_that_comes_later_is_its_own(broker: Broker) -> None:

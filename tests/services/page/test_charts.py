@@ -97,6 +97,12 @@ def test_many_who_look_ask_the_database_once(charts: Charts, database: Asked) ->
     assert database.asked == 2
 
 
+def test_a_clock_that_was_ahead_keeps_no_old_picture(charts: Charts, database: Asked) -> None:
+    charts.of("pen-1", 3, NOW + 3_600_000)
+    charts.of("pen-1", 3, NOW)
+    assert database.asked == 2
+
+
 @pytest.mark.parametrize("error", [UnavailableError("away"), RefusedError("no")])
 def test_a_database_that_does_not_answer_is_left_alone_for_a_while(
     charts: Charts, database: Asked, error: Exception

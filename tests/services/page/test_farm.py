@@ -87,8 +87,9 @@ def test_a_retained_reading_is_of_no_sensor_that_speaks(page: FarmPage) -> None:
     for retain in (True, False):
         [pen] = shown(page, "sensors/o2/oxygen", b'{"value": 8}', retain=retain)["pens"]
         [sensor] = pen["sensors"]
-        assert sensor["silent"] == retain
-        assert (sensor["quantities"][0]["value"] is None) == retain
+        [quantity] = sensor["quantities"]
+        assert quantity["silent"] == retain
+        assert (quantity["value"] is None) == retain
 
 
 def test_a_retained_alarm_is_shown(page: FarmPage) -> None:

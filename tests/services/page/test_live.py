@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -44,18 +45,16 @@ def alarm(**changed: Any) -> bytes:
     return Alarm(**(asked | changed)).payload()
 
 
-def only_sensor(live: Live, now: int = NOW) -> Any:
+def only_quantity(live: Live, now: int = NOW) -> Any:
     [pen] = live.state(now)["pens"]
     [sensor] = pen["sensors"]
-    return sensor
+    [quantity] = sensor["quantities"]
+    return quantity
 
 
 def test_every_pen_is_there_before_anything_is_heard(live: Live) -> None:
-    sensor = only_sensor(live)
-    assert sensor["quantities"] == [
-        {"name": "oxygen", "unit": "mg/l", "low": 6.5, "high": None, "value": None, "time": None}
-    ]
-    assert not sensor["silent"]
+    asked = {"name": "oxygen", "unit": "mg/l", "low": 6.5, "high": None}
+    assert only_quantity(live) == asked | {"value": None, "time": None, "heard": None, "silent": False}
 
 
 @given(st.permutations([(7.0, NOW - 3000), (7.5, NOW - 2000), (8.0, NOW - 1000)]))
@@ -63,7 +62,7 @@ def test_the_newest_reading_is_shown_in_whatever_order_they_come(readings: list[
     live = Live("oslo", FARM, NOW)
     for value, time in readings:
         live.told("sensors/o2/oxygen", reading(value, time), NOW)
-    assert only_sensor(live)["quantities"][0]["value"] == 8.0
+    assert only_quantity(live)["value"] == 8.0
 
 
 @pytest.mark.parametrize("payload", [b"", b"x", b"{}", b'{"value": "7"}', b'{"value": NaN}', b"[1]", b"\xff"])
@@ -82,48 +81,67 @@ def test_a_sensor_or_quantity_that_is_not_the_sites_is_not_shown(live: Live) -> 
 
 def test_what_the_database_has_is_shown_until_something_newer_is_heard(live: Live) -> None:
     live.stored([{"sensor": "o2", "quantity": "oxygen", "value": 7.0, "time": NOW - 5000}])
-    assert only_sensor(live)["quantities"][0]["value"] == 7.0
+    assert only_quantity(live)["value"] == 7.0
     live.told("sensors/o2/oxygen", reading(8, NOW), NOW)
     live.stored([{"sensor": "o2", "quantity": "oxygen", "value": 7.0, "time": NOW - 5000}])
-    assert only_sensor(live)["quantities"][0]["value"] == 8.0
+    assert only_quantity(live)["value"] == 8.0
 
 
 def test_a_sensor_is_silent_when_it_has_said_nothing_for_long_enough(live: Live) -> None:
     live.told("sensors/o2/oxygen", reading(8, NOW), NOW)
-    assert not only_sensor(live, NOW + 60_000)["silent"]
-    assert only_sensor(live, NOW + 60_001)["silent"]
+    assert not only_quantity(live, NOW + 60_000)["silent"]
+    assert only_quantity(live, NOW + 60_001)["silent"]
+
+
+def test_a_sensor_whose_clock_went_back_is_silent_though_it_sends(live: Live) -> None:
+    live.told("sensors/o2/oxygen", reading(8, NOW), NOW)
+    for seconds in range(10, 70, 10):
+        live.told("sensors/o2/oxygen", reading(2, NOW + seconds * 1000 - DAY), NOW + seconds * 1000)
+    shown = only_quantity(live, NOW + 60_001)
+    assert (shown["value"], shown["time"], shown["silent"]) == (8.0, NOW, True)
+
+
+def test_of_a_sensor_that_sends_one_quantity_the_other_is_silent() -> None:
+    both = Sensor(id="both", silent_seconds=60, quantities=(OXYGEN, replace(OXYGEN, name="temperature")))
+    live = Live("oslo", replace(FARM, pens=(Pen(name="pen-1", sensors=(both,)),)), NOW)
+    live.told("sensors/both/temperature", reading(8, NOW + 60_000), NOW + 60_000)
+    [shown] = live.state(NOW + 60_001)["pens"][0]["sensors"]
+    assert [(each["name"], each["silent"]) for each in shown["quantities"]] == [
+        ("oxygen", True),
+        ("temperature", False),
+    ]
 
 
 def test_a_reading_ahead_of_the_clock_counts_by_its_arrival_and_hides_none(live: Live) -> None:
     live.told("sensors/o2/oxygen", reading(8, NOW + 299_000), NOW)
-    assert only_sensor(live)["quantities"][0]["time"] == NOW
+    assert only_quantity(live)["time"] == NOW
     live.told("sensors/o2/oxygen", reading(7, NOW + 299_001), NOW)
-    assert only_sensor(live)["quantities"][0]["value"] == 7.0
+    assert only_quantity(live)["value"] == 7.0
     live.told("sensors/o2/oxygen", reading(6, NOW + 1000), NOW + 1000)
-    shown = only_sensor(live, NOW + 1000)
-    assert (shown["heard"], shown["quantities"][0]["value"]) == (NOW + 1000, 6.0)
+    shown = only_quantity(live, NOW + 1000)
+    assert (shown["heard"], shown["value"]) == (NOW + 1000, 6.0)
 
 
 def test_after_the_clock_was_set_back_a_sensor_is_shown_and_found_silent_as_before(live: Live) -> None:
     live.told("sensors/o2/oxygen", reading(8, NOW), NOW)
     now = NOW - DAY
-    shown = only_sensor(live, now)
-    assert (shown["heard"], shown["quantities"][0]["time"], shown["silent"]) == (now, now, False)
-    assert only_sensor(live, now + 60_001)["silent"]
+    shown = only_quantity(live, now)
+    assert (shown["heard"], shown["time"], shown["silent"]) == (now, now, False)
+    assert only_quantity(live, now + 60_001)["silent"]
     live.told("sensors/o2/oxygen", reading(7, now + 70_000), now + 70_000)
-    shown = only_sensor(live, now + 70_000)
-    assert (shown["heard"], shown["quantities"][0]["value"], shown["silent"]) == (now + 70_000, 7.0, False)
+    shown = only_quantity(live, now + 70_000)
+    assert (shown["heard"], shown["value"], shown["silent"]) == (now + 70_000, 7.0, False)
 
 
 def test_a_message_may_be_the_first_to_tell_that_the_clock_was_set_back(live: Live) -> None:
     live.told("sensors/o2/oxygen", reading(8, NOW), NOW)
     live.told("sensors/o2/oxygen", b'{"value": 7}', NOW - DAY)
-    assert only_sensor(live, NOW - DAY)["quantities"][0]["value"] == 7.0
+    assert only_quantity(live, NOW - DAY)["value"] == 7.0
 
 
 def test_a_sensor_that_was_never_heard_is_silent_also_after_the_clock_was_set_back(live: Live) -> None:
-    assert not only_sensor(live, NOW - DAY)["silent"]
-    assert only_sensor(live, NOW - DAY + 60_001)["silent"]
+    assert not only_quantity(live, NOW - DAY)["silent"]
+    assert only_quantity(live, NOW - DAY + 60_001)["silent"]
 
 
 def test_an_alarm_is_shown_until_it_is_cleared(live: Live) -> None:
