@@ -6,6 +6,7 @@ The provider alone would pull the plug.
 
 import base64
 import json
+import os
 import subprocess
 import sys
 import time
@@ -14,6 +15,9 @@ from typing import Any
 
 #: What the node runs before it goes down, installed by the program: looks at alarms and backlog, stops the services.
 BEFORE_SHUTDOWN = "/usr/local/lib/fjord-edge/before-shutdown"
+
+#: What virsh says of a name that is no domain's.
+NO_DOMAIN = "failed to get domain"
 
 AGENT_SECONDS = 180
 SHUTDOWN_SECONDS = 180
@@ -32,16 +36,30 @@ def main(asked: dict[str, Any]) -> int:
 def take_down(asked: dict[str, Any]) -> int:
     """Shut the domain down in order, if it runs; the status is 1 when it must not or does not go down."""
     domain = asked["domain"]
-    if virsh("domstate", domain).stdout.strip() != "running":
-        print(f"{domain} does not run")
-        return 0
     try:
+        if state(domain) != "running":
+            print(f"{domain} does not run")
+            return 0
         prepare(domain)
         shut_down(domain)
     except RefusedError as refused:
         print(f"{domain} was not taken down: {refused}", file=sys.stderr)
         return 1
     return 0
+
+
+def state(domain: str) -> str | None:
+    """Libvirt's word for how a domain is; None where there is none.
+
+    Raises:
+        RefusedError: libvirt does not say. The guest may run, and nothing may be done as if it were off.
+    """
+    done = virsh("domstate", domain)
+    if done.returncode == 0:
+        return done.stdout.strip()
+    if NO_DOMAIN in done.stderr:
+        return None
+    raise RefusedError(f"libvirt does not say how it is: {done.stderr.strip()}. Look at systemctl status libvirtd")
 
 
 class RefusedError(Exception):
@@ -102,4 +120,6 @@ def shut_down(domain: str) -> None:
 def virsh(*words: str) -> "subprocess.CompletedProcess[str]":
     """Ask libvirt."""
     command = ["virsh", "--connect", "qemu:///system", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        command, env=os.environ | {"LC_ALL": "C"}, capture_output=True, text=True, timeout=60, check=False
+    )

@@ -13,6 +13,9 @@ from typing import Any
 #: A full disk of 100 GiB at 200 MB/s takes nine minutes.
 COPY_SECONDS = 3600
 
+#: What virsh says of a name that is no domain's.
+NO_DOMAIN = "failed to get domain"
+
 _BACKUP = """\
 <domainbackup mode="push">
   <disks>
@@ -185,9 +188,20 @@ def _size(disk: Path) -> int:
 
 
 def state(domain: str) -> str | None:
-    """Libvirt's word for how a domain is; None where there is none."""
+    """Libvirt's word for how a domain is; None where there is none.
+
+    Raises:
+        FailedError: libvirt does not say. The guest may run, and its disk must not be taken from under it.
+    """
     done = virsh("domstate", domain)
-    return done.stdout.strip() if done.returncode == 0 else None
+    if done.returncode == 0:
+        return done.stdout.strip()
+    if NO_DOMAIN in done.stderr:
+        return None
+    raise FailedError(
+        f"libvirt does not say how {domain} is: {done.stderr.strip()}; nothing was changed. "
+        "Look at systemctl status libvirtd"
+    )
 
 
 def checked_virsh(*words: str) -> str:
@@ -198,7 +212,9 @@ def checked_virsh(*words: str) -> str:
 def virsh(*words: str) -> "subprocess.CompletedProcess[str]":
     """Ask libvirt."""
     command = ["virsh", "--connect", "qemu:///system", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        command, env=os.environ | {"LC_ALL": "C"}, capture_output=True, text=True, timeout=60, check=False
+    )
 
 
 def checked(*command: str) -> str:

@@ -30,7 +30,7 @@ class Virsh:
             "#!/bin/sh\nshift 2\n"
             f'echo "$@" >> {folder}/asked\n'
             f'answer={folder}/answer-$1\n[ -e "$answer-$2" ] && answer=$answer-$2\n'
-            '[ -e "$answer" ] || exit 1\n'
+            '[ -e "$answer" ] || { echo "error: failed to get domain" >&2; exit 1; }\n'
             'head -n 1 "$answer.lines" 2>/dev/null && sed -i 1d "$answer.lines" || cat "$answer"\n'
         )
         program.chmod(0o755)
@@ -38,6 +38,11 @@ class Virsh:
 
     def answers(self, word: str, text: str) -> None:
         (self.folder / f"answer-{word}").write_text(text + "\n")
+
+    def is_away(self) -> None:
+        """Libvirt is not reached."""
+        text = "#!/bin/sh\necho 'error: failed to connect to the hypervisor' >&2\nexit 1\n"
+        (self.folder / "virsh").write_text(text)
 
     @property
     def asked(self) -> list[str]:
@@ -137,7 +142,7 @@ def test_the_checks_are_those_that_a_site_may_skip() -> None:
 @pytest.mark.usefixtures("virsh")
 def test_a_check_that_cannot_run_has_failed(tmp_path: Path) -> None:
     found = preflight.result("libvirt", asked(tmp_path))
-    assert (found["passed"], found["found"]) == (False, "virsh: ")
+    assert (found["passed"], found["found"]) == (False, "virsh: error: failed to get domain")
 
 
 def test_an_image_with_another_checksum_is_refused(tmp_path: Path) -> None:
@@ -214,6 +219,14 @@ def test_the_first_boot_disk_is_roots_alone(tmp_path: Path, virsh: Virsh) -> Non
     assert before_start.main(question) == 0
     assert Path(question["firstBoot"]).stat().st_mode & 0o777 == 0o600
     assert virsh.asked == ["domstate oslo"]
+
+
+def test_a_libvirt_that_does_not_answer_is_no_node_that_is_off(
+    tmp_path: Path, virsh: Virsh, capsys: pytest.CaptureFixture[str]
+) -> None:
+    virsh.is_away()
+    assert before_start.main(replacement(tmp_path)) == 1
+    assert "libvirt does not say how it is: error: failed to connect to the hypervisor" in capsys.readouterr().err
 
 
 def test_a_node_of_the_same_hardware_is_left_alone(tmp_path: Path, running: Virsh) -> None:
@@ -411,6 +424,18 @@ def test_a_restored_snapshot_takes_the_disks_place_which_becomes_a_snapshot(pool
     assert [name.rpartition("-")[0] for name in names(pool)] == ["", "before-restore"]
     assert snapshot._size(disk) == 2 << 20, "a disk that had grown stays as big as it was"
     assert virsh.asked[-1] == "start oslo"
+
+
+@pytest.mark.parametrize("action", [snapshot.restore, snapshot.release, snapshot.make])
+def test_no_disk_is_touched_while_libvirt_does_not_answer(
+    pool: Path, virsh: Virsh, action: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (pool / "snapshots").mkdir()
+    (pool / "snapshots/one.qcow2").write_text("then")
+    virsh.is_away()
+    assert action(asked_of_snapshots(pool, "one.qcow2")) == 1
+    assert "libvirt does not say how oslo is" in capsys.readouterr().err
+    assert ((pool / "oslo-data.qcow2").read_text(), names(pool)) == ("now", ["one.qcow2"])
 
 
 def test_a_running_node_is_not_restored(pool: Path, virsh: Virsh, capsys: pytest.CaptureFixture[str]) -> None:
