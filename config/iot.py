@@ -245,7 +245,7 @@ class Alarms(Model):
     """When people are told, beside the limits of the quantities."""
 
     silent_seconds: int = Field(default=120, ge=5)
-    """A quantity of which nothing newer comes for so many seconds is silent; one sent seldom may miss three readings."""
+    """A quantity of which nothing newer comes for so many seconds is silent; one sent seldom may miss three of them."""
     repeat_seconds: int = Field(default=900, ge=10)
     """An alarm that nobody acknowledges is told again after so many seconds."""
     disk_percent: int = Field(default=85, ge=10, le=99)

@@ -17,11 +17,15 @@ from config.base import ConfigError, Mistake
 from config.derive import IdentityKey, Seed, WireGuardKey, identity_key, rotated, summary_account, wireguard_key
 from config.image import check_image
 from config.names import pins_are_needed
-from config.registry import Entry, IPNetwork, Registry, RegistryFile, load_registry, read_entry, shown
+from config.registry import OVERHEAD_BYTES, Entry, IPNetwork, Registry, RegistryFile, load_registry, read_entry, shown
 from config.site import Epochs, HostSection, SiteSection, Summaries
 from config.ssh import HypervisorKeys, hypervisor_keys, planned_keys
 
 PROJECT = "fjord-edge"
+
+#: The smallest packet that every IPv6 link carries, bytes.
+IPV6_MTU = 1280
+
 CHECKOUT = Path(__file__).parent.parent
 REGISTRY = CHECKOUT / "config" / "mesh"
 
@@ -246,7 +250,7 @@ def assemble(stack: str, content: StackConfig, folder: Path) -> Site:
         else:
             keys = hypervisor_keys(hypervisor, CHECKOUT, file=file, key=key)
         place = OnHypervisor(section=section, keys=keys)
-    return Site(
+    site = Site(
         name=stack,
         place=place,
         registry=registry,
@@ -254,6 +258,8 @@ def assemble(stack: str, content: StackConfig, folder: Path) -> Site:
         next_seed=next_seed,
         former_seed=former_seed,
     )
+    _check_tunnel(site, file)
+    return site
 
 
 def parse_section(content: Mapping[str, Any], file: str) -> SiteSection | HostSection:
@@ -365,6 +371,16 @@ def _mesh_around(host: str, registry: Registry) -> IPNetwork | None:
     except ValueError:
         return None
     return next((network for network in registry.networks if address in network), None)
+
+
+def _check_tunnel(site: Site, file: str) -> None:
+    """Linux gives no IPv6 address to an interface whose packets are smaller (RFC 8200, section 5)."""
+    smallest, needed = min(site.uplink_mtus), IPV6_MTU + OVERHEAD_BYTES
+    if site.entry.address6 and smallest < needed:
+        remedy = (
+            f"the tunnel's packets would be too small for its IPv6 address; write at least {needed}, or drop address6"
+        )
+        raise ConfigError(Mistake(file, f"{PROJECT}:site … mtu", str(smallest), f"{remedy} in {shown(site.name)}"))
 
 
 def _check_networks(stack: str, section: SiteSection, registry: Registry, file: str) -> None:

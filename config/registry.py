@@ -22,12 +22,16 @@ from pydantic_core import PydanticCustomError
 
 from config import yaml_text
 from config.base import ConfigError, Mistake, Model
+from config.versions import DOCKER_NETWORK
 
 IPNetwork = IPv4Network | IPv6Network
 IPInterface = IPv4Interface | IPv6Interface
 
 #: WireGuard's customary port, on which a site without an endpoint listens.
 DEFAULT_PORT = 51820
+
+#: What WireGuard adds to a packet that it carries over IPv6: 40 of IPv6, 8 of UDP, 32 of its own (wg-quick(8)).
+OVERHEAD_BYTES = 80
 
 
 #: Where Pulumi keeps states: `pulumi login --help`.
@@ -281,6 +285,7 @@ def _mistakes_between(entries: Mapping[str, Entry], files: Mapping[str, Registry
     meshes: Sequence[IPNetwork] = Registry(entries).networks
     for name, entry in entries.items():
         yield from _outside(entry, files[name], meshes)
+        yield from _dockers(entry, files[name])
     for keys in (("address",), ("address6",), ("tunnelKey", "nextTunnelKey"), ("identityKey", "nextIdentityKey")):
         yield from _repeated(entries, files, keys)
     yield from _overlapping(entries, files)
@@ -304,6 +309,15 @@ def _outside(entry: Entry, file: RegistryFile, meshes: Sequence[IPNetwork]) -> I
         if mesh is not None and network.overlaps(mesh):
             remedy = f"overlaps the mesh {mesh}; a site's networks lie outside"
             yield Mistake(file.at(f"networks.{number}"), "networks", str(network), remedy)
+
+
+def _dockers(entry: Entry, file: RegistryFile) -> Iterator[Mistake]:
+    """Each node has Docker's own bridge there: it would look for the others on itself."""
+    remedy = f"overlaps {DOCKER_NETWORK}, which Docker takes on each node; give it another network"
+    named = (("mesh", entry.mesh), *((f"networks.{number}", each) for number, each in enumerate(entry.networks)))
+    for key, network in named:
+        if isinstance(network, IPv4Network) and network.overlaps(DOCKER_NETWORK):
+            yield Mistake(file.at(key), key.partition(".")[0], str(network), remedy)
 
 
 def _repeated(

@@ -1,7 +1,7 @@
 """The models of `fjord-edge:site` in `Pulumi.<site>.yaml`: what is neither public nor secret about one site."""
 
 import re
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from itertools import combinations, product
 from typing import Annotated, Literal, Self
 
@@ -10,24 +10,36 @@ from pydantic import Field, IPvAnyAddress, StringConstraints, field_validator, m
 from config.base import Model
 from config.iot import Certificates, Iot, Page
 from config.names import Epoch, HostName, MacAddress, Name, Sha256, SysctlKey, SysctlValue, WebAddress, check_pinned
-from config.versions import FIXED_SYSCTLS, IMAGES
-
-#: What Docker gives its own bridge, docker0, unless told otherwise.
-DOCKER_NETWORK = IPv4Network("172.17.0.0/16")
+from config.versions import DOCKER_NETWORK, FIXED_SYSCTLS, IMAGES
 
 _PUBLIC_KEY = re.compile(r"^(ssh-ed25519|ecdsa-sha2-nistp(256|384|521)|sk-[a-z0-9@.-]+) [A-Za-z0-9+/]+=*( [^\n]*)?")
 _HOST_KEY = re.compile(r"^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)) [A-Za-z0-9+/]+=*")
 
 
+#: Users and groups that a node has by itself (base-passwd, and the packages of the node image): the first user is made
+#: beside them, and one of these logs in nowhere.
+SYSTEM_NAMES = """
+    adm audio backup bin cdrom crontab daemon dialout dip disk docker fax floppy games input irc kmem kvm list lp mail
+    man messagebus netdev news nobody nogroup operator plugdev polkitd proxy render root sasl sgx shadow src sshd staff
+    sudo sync sys systemd-coredump systemd-journal systemd-network systemd-resolve systemd-timesync tape tty users utmp
+    uucp video voice www-data
+"""
+
 #: What is checked on the hypervisor before anything is made there: on_hypervisor/preflight.py.
 Check = Literal["kvm", "libvirt", "network", "space", "nvme", "image", "data-disk", "management"]
+
+
+def _without_colon(host: str) -> str:
+    if ":" in host:
+        raise ValueError("an IPv6 address is not taken here; write a name that stands for it, or an IPv4 address")
+    return host
 
 
 class Hypervisor(Model):
     """The machine that runs the site's guest, reached by SSH on a path of its own, never through its own guest."""
 
-    host: str
-    """Host name or address of the hypervisor's management interface."""
+    host: HostName
+    """Host name or IPv4 address of the hypervisor's management interface."""
     user: str = "root"
     """SSH user; it needs access to libvirt's socket."""
     known_hosts: str = "config/known_hosts"
@@ -36,10 +48,16 @@ class Hypervisor(Model):
     """File with your private SSH key for the hypervisor; the agent's keys when absent."""
     accelerator: Literal["kvm", "qemu"] = "kvm"
     """libvirt's domain type; `qemu` is emulation and only for a lab."""
-    pool: str = "/srv/nvme/fjord-edge"
-    """Directory on NVMe that holds the site's storage pools."""
+    pool: Annotated[str, StringConstraints(pattern=r"^(/[A-Za-z0-9._-]+)+$")] = "/srv/nvme/fjord-edge"
+    """Directory on NVMe that holds the site's storage pools, absolute and without a slash at its end."""
     skip_checks: tuple[Check, ...] = ()
     """Checks of the hypervisor that are left out; only for a lab."""
+
+    @field_validator("host")
+    @classmethod
+    def host_is_no_ipv6_address(cls, host: str) -> str:
+        """Libvirt's URI would take a part of it for a port."""
+        return _without_colon(host)
 
 
 class Image(Model):
@@ -217,7 +235,7 @@ class Node(Model):
     network: Network
     """How it is reached."""
     user: Name = "edge"
-    """First user, by key only, with sudo."""
+    """First user, by key only, with sudo; none that the node has by itself."""
     authorized_keys: tuple[str, ...] = Field(min_length=1)
     """Public SSH keys of those who may log in."""
     sysctls: dict[SysctlKey, SysctlValue] = Field(default_factory=dict)
@@ -228,6 +246,14 @@ class Node(Model):
     """NTP servers."""
     registries: tuple[TrustedRegistry, ...] = ()
     """Image registries with their own certificate authority."""
+
+    @field_validator("user")
+    @classmethod
+    def user_is_a_new_one(cls, user: str) -> str:
+        """Nobody logs in as root, and a system's own user has no shell: the node would be out of reach."""
+        if user in SYSTEM_NAMES.split():
+            raise ValueError(f"{user} is one of the system's own users or groups; give the first user another name")
+        return user
 
     @field_validator("sysctls")
     @classmethod
@@ -269,7 +295,7 @@ class Backup(Model):
     """Encrypted copies of what the services keep, off the node, by restic over SFTP."""
 
     host: HostName
-    """Where they go: a NAS, or a machine at headquarters; an address beside the node, not behind the tunnel."""
+    """Where they go: a NAS, or a machine at headquarters; a name or IPv4 address, beside the node, not in the mesh."""
     port: Annotated[int, Field(ge=1, le=65535)] = 22
     """SSH port there."""
     user: Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_.-]{0,30}$")]
@@ -284,6 +310,12 @@ class Backup(Model):
     """No more than this is sent, KiB/s; readings and alarms share the line."""
     keep: Keep = Keep()
     """What is kept."""
+
+    @field_validator("host")
+    @classmethod
+    def host_is_no_ipv6_address(cls, host: str) -> str:
+        """Restic would take what follows the first colon for a folder."""
+        return _without_colon(host)
 
     @field_validator("host_key")
     @classmethod

@@ -4,7 +4,7 @@ import argparse
 import json
 import re
 from collections.abc import Mapping
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
 from config.loader import REGISTRY, public_keys
 from config.registry import Registry, load_registry, port_of, shown
@@ -84,18 +84,22 @@ def new_entry(site: str, owner: str, registry: Registry) -> str:
     Raises:
         EdgeError: there is no free address.
     """
-    taken = {entry.address for entry in registry.entries.values()}
-    free = next((address for address in registry.network.hosts() if address not in taken), None)
+    taken = {address for entry in registry.entries.values() for address in (entry.address, entry.address6)}
+    first = int(registry.network.network_address)
+
+    def addresses(free: IPv4Address) -> list[IPv4Address | IPv6Address]:
+        """With the one at the same place in the mesh's IPv6 network."""
+        return [free, *(network[int(free) - first] for network in registry.networks if network.version == 6)]
+
+    free = next((each for each in map(addresses, registry.network.hosts()) if not taken & set(each)), None)
     if free is None:
         raise EdgeError(f"the mesh {registry.network} is full; give it a bigger network in {shown(registry.hub)}")
     lines = [
         f"# Public facts of the site {site}; see config/registry.py.",
         "role: site",
         f'owner: "{owner}"',
-        f"address: {free}",
+        *(f"{key}: {address}" for key, address in zip(("address", "address6"), free, strict=False)),
     ]
-    number = int(free) - int(registry.network.network_address)
-    lines += [f"address6: {network[number]}" for network in registry.networks if network.version == 6]
     return "\n".join(lines) + "\n"
 
 
@@ -114,14 +118,19 @@ def new_hub_entry(owner: str, mesh: IPv4Network, endpoint: str) -> str:
 
 def with_line(text: str, key: str, value: str) -> str:
     """A registry file in which a key has this value, in the key's place where it was there."""
-    line = f"{key}: {value}\n"
+    line, text = f"{key}: {value}\n", _ended(text)
     found = re.sub(_line_of(key), lambda _: line, text, flags=re.MULTILINE)
     return found if found != text or line in text else text + line
 
 
 def without(text: str, key: str) -> str:
     """A registry file without a key."""
-    return re.sub(_line_of(key), "", text, flags=re.MULTILINE)
+    return re.sub(_line_of(key), "", _ended(text), flags=re.MULTILINE)
+
+
+def _ended(text: str) -> str:
+    """With the last line's end, which an editor may leave out."""
+    return text if text.endswith("\n") else f"{text}\n"
 
 
 def _line_of(key: str) -> str:

@@ -4,13 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
-from config.registry import DEFAULT_PORT, IPNetwork, Registry, port_of
+from config.registry import DEFAULT_PORT, OVERHEAD_BYTES, IPNetwork, Registry, port_of
 
 #: Seconds; keeps a NAT's mapping open (wg(8) recommends 25).
 KEEPALIVE_SECONDS = 25
-
-#: What WireGuard adds to a packet that it carries over IPv6: 40 of IPv6, 8 of UDP, 32 of its own (wg-quick(8)).
-OVERHEAD_BYTES = 80
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -64,7 +64,11 @@ BARGE = ("uplink", "groups", 2)
         (("uplink", "notPersonal", "temperature"), "yes", "String should have at least 10 characters"),
         (("uplink", "lateHorizonHours"), 168, None),
         (("uplink", "outageBudgetDays"), 401, "*"),
-        (("storage",), {"retentionDays": 2, "shardHours": 49}, "shardHours 49 is more than retentionDays 2, *write 48*"),
+        (
+            ("storage",),
+            {"retentionDays": 2, "shardHours": 49},
+            "shardHours 49 is more than retentionDays 2, *write 48*",
+        ),
         (("storage",), {"retentionDays": 13}, "uplink.outageBudgetDays 14 is more than storage.retentionDays 13; *"),
         (("images", "mirror"), "https://mirror.example.com", "*"),
     ],

@@ -80,6 +80,16 @@ SENSOR = {"id": "pen1-temp", "pen": "pen-1", "quantities": ["temperature"]}
             ".node.hypervisor.accelerator = \"xen\": Input should be 'kvm' *",
         ),
         (("node", "authorizedKeys"), [], ".node.authorizedKeys: *"),
+        (("node", "user"), "root", '.node.user = "root": root is one of the system\'s own users or groups; give *'),
+        (("node", "user"), "operator", '.node.user = "operator": operator is one of the system\'s own users *'),
+        (("node", "hypervisor", "pool"), "/srv/nvme/", '.node.hypervisor.pool = "/srv/nvme/": *'),
+        (("node", "hypervisor", "pool"), "/srv/fjord edge", '.node.hypervisor.pool = "/srv/fjord edge": *'),
+        (
+            ("node", "hypervisor", "host"),
+            "fd20::1",
+            '.node.hypervisor.host = "fd20::1": an IPv6 address is not taken *',
+        ),
+        (("backup", "host"), "fd20:21::5", '.backup.host = "fd20:21::5": an IPv6 address is not taken here; write *'),
         (("node", "authorizedKeys"), [PRIVATE_KEY], ".node.authorizedKeys: entry 0 is not an OpenSSH public key; *"),
         (("iot", "images", "telegraf"), "telegraf:1.39", ".iot.images: telegraf: telegraf:1.39 is not pinned; write *"),
         (("iot", "sensors"), [SENSOR, SENSOR], ".iot: sensor pen1-temp is listed twice; give each device *"),
@@ -204,6 +214,21 @@ def test_an_interface_in_the_mesh_is_refused() -> None:
         f"{SITE_FILE}.node.network.lan.address = 10.100.0.129/25: overlaps the mesh 10.100.0.0/24, "
         "to which the tunnel leads; give the interface another network"
     ]
+
+
+def test_an_uplink_whose_tunnel_is_too_small_for_ipv6_is_refused(tmp_path: Path) -> None:
+    small = LTE | {"mtu": 1359}
+    assert wrong_site(*NETWORK, "backup", value=small) == [
+        f"{SITE_FILE} … mtu = 1359: the tunnel's packets would be too small for its IPv6 address; "
+        "write at least 1360, or drop address6 in config/mesh/oslo.yaml"
+    ]
+    files = entries()
+    del files["oslo"]["address6"]
+    for uplink, registered in ((small, files), (LTE | {"mtu": 1360}, entries())):
+        write_registry(tmp_path, registered)
+        site = edited(section("oslo"), *NETWORK, "backup", value=uplink)
+        content = StackConfig(site=json.dumps(site), seed=seed_text(), seed_is_secret=True)
+        assert assemble("oslo", content, tmp_path).uplink_mtus == [1500, uplink["mtu"]]
 
 
 def test_every_interface_in_another_sites_network_is_told() -> None:

@@ -142,6 +142,19 @@ def test_a_network_in_the_mesh_is_told() -> None:
     ]
 
 
+@pytest.mark.parametrize("network", ["172.17.5.0/24", "172.16.0.0/12"])
+def test_a_network_where_each_node_has_dockers_own_is_told(network: str) -> None:
+    [line] = mistakes(bergen=site(3, networks=[network]))
+    told = "overlaps 172.17.0.0/16, which Docker takes on each node; give it another network"
+    assert line == f"config/mesh/bergen.yaml: networks = {network}: {told}"
+
+
+def test_a_mesh_where_each_node_has_dockers_own_network_is_told() -> None:
+    lines = mistakes(hq=hub() | {"mesh": "172.17.0.0/24", "address": "172.17.0.1"})
+    told = "config/mesh/hq.yaml: mesh = 172.17.0.0/24: overlaps 172.17.0.0/16, which Docker takes on each node"
+    assert len([line for line in lines if line.startswith(told)]) == 1
+
+
 def test_an_address_outside_the_mesh_is_told() -> None:
     assert mistakes(bergen=site(3, address="10.101.0.3")) == [
         "config/mesh/bergen.yaml: address = 10.101.0.3: outside the mesh 10.100.0.0/24; choose a free address in it"

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from config.base import ConfigError
-from config.site import DOCKER_NETWORK, Network, Node, SiteSection
+from config.site import Network, Node, SiteSection
+from config.versions import DOCKER_NETWORK
 from tests.sites import EXAMPLES, edited, section, site_section
 
 

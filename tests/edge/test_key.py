@@ -102,6 +102,23 @@ def test_a_site_without_a_file_gets_one_at_the_first_free_address(folder: Path) 
     assert entry.tunnel_key == wireguard_key(SEED, "bergen", 1).public
 
 
+def test_an_address_of_which_only_one_family_is_taken_is_not_given(folder: Path) -> None:
+    """People who write ::3 beside .12 take it from the third."""
+    write_registry(folder, edited(entries(), "oslo", "address6", value="fd5c:9a1e:27d4::3"))
+    assert command(folder, "bergen", "--write") == 0
+    entry = load_registry(folder).entries["bergen"]
+    assert (str(entry.address), str(entry.address6)) == ("10.100.0.4", "fd5c:9a1e:27d4::4")
+
+
+def test_a_file_without_its_last_lines_end_is_written_line_by_line(folder: Path) -> None:
+    path = folder / "oslo.yaml"
+    path.write_text(path.read_text().removesuffix("\n"))
+    assert command(folder, "oslo", "--next", "--write") == 0
+    assert "nextTunnelKey" in written(folder, "oslo")
+    assert command(folder, "oslo", "--write") == 0
+    assert "nextTunnelKey" not in written(folder, "oslo")
+
+
 def test_a_full_mesh_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = entries()
     files["hq"]["mesh"] = "10.100.0.0/30"
