@@ -14,6 +14,7 @@ import yaml
 
 from config.loader import PROJECT
 from edge.__main__ import main, parser
+from edge.site import EdgeError, Site
 from lab.paths import CHECKOUT
 from tests.edge.world import OUTPUTS, World
 from tests.sites import section
@@ -448,6 +449,51 @@ def test_a_restore_of_what_is_not_there_takes_nothing_down(
     assert main(["restore", "oslo", "two.qcow2", "--yes", stack_file]) == 1
     assert capsys.readouterr().err == "edge: there is no snapshot two.qcow2; there are: one.qcow2\n"
     assert len(world.asked) == 1
+
+
+SNAPSHOT = [{"name": "one.qcow2", "gib": 0.5}]
+
+
+def on_the_node(world: World) -> list[str]:
+    """What was asked of it; the hypervisor is asked for programs alone."""
+    return [asked.partition("edge@10.20.0.12 ")[2] for asked in world.asked if "edge@10.20.0.12 " in asked]
+
+
+def test_after_a_restore_nothing_is_collected_before_the_users_of_now_are_there(world: World, stack_file: str) -> None:
+    world.answer("ssh", json.dumps(SNAPSHOT))
+    assert main(["restore", "oslo", "one.qcow2", "--yes", stack_file]) == 0
+    hold, _, users = on_the_node(world)
+    assert hold == "docker update --restart=no telegraf"
+    assert users == (
+        "sudo /usr/local/lib/fjord-edge/influxdb-users /etc/fjord-edge/influxdb-users.json && "
+        "docker update --restart=always telegraf && docker start telegraf"
+    )
+
+
+def test_a_database_that_does_not_take_them_is_told_and_nothing_is_collected(
+    world: World, stack_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.answer("ssh", json.dumps(SNAPSHOT))
+    world.refuse("ssh", "*sudo", "influxdb-users: no password of the administrator's is taken")
+    assert main(["restore", "oslo", "one.qcow2", "--yes", stack_file]) == 1
+    told = capsys.readouterr().err
+    assert "the database of one.qcow2 does not take the users of now: influxdb-users: no password" in told
+    assert "the broker keeps what comes in, for 6 hours" in told
+    assert "docker start telegraf" not in on_the_node(world)
+
+
+def test_a_node_that_must_not_go_down_collects_as_ever(
+    world: World, stack_file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hypervisor(_: Site, program: str, *, answer: bool = True) -> Any:
+        if not answer:
+            raise EdgeError("oslo was not taken down: an alarm is raised")
+        assert "sys.exit(show(" in program
+        return SNAPSHOT
+
+    monkeypatch.setattr(Site, "ask_hypervisor", hypervisor)
+    assert main(["restore", "oslo", "one.qcow2", "--yes", stack_file]) == 1
+    assert on_the_node(world) == ["docker update --restart=no telegraf", "docker update --restart=always telegraf"]
 
 
 def test_a_restore_asks_first(
