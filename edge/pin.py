@@ -117,12 +117,11 @@ def _digest(image: str, authorities: Mapping[str, str]) -> str:
 
 def _node_image(section: Mapping[str, Any]) -> Iterator[Pin]:
     """The checksum that `make node-image` wrote beside a node image that lies here."""
-    image = _at(section, ("node", "image"))
-    if not image:
-        return
-    beside = CHECKOUT / f"{image['source']}.sha256"
-    if beside.is_file():
-        yield Pin(("node", "image", "sha256"), image.get("sha256"), beside.read_text().split()[0])
+    source = _at(section, ("node", "image", "source"))
+    beside = CHECKOUT / f"{source}.sha256"
+    if source and beside.is_file():
+        place = ("node", "image", "sha256")
+        yield Pin(place, _at(section, place), beside.read_text().split()[0])
 
 
 def _at(section: Mapping[str, Any], place: tuple[str, ...]) -> Any:

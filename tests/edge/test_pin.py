@@ -211,3 +211,14 @@ def test_a_file_with_another_mistake_is_not_written(tmp_path: Path, capsys: Capt
     assert command(path) == 1
     assert "fjord-edge:site.node.cpus = 0" in capsys.readouterr().err
     assert path.read_text() == before
+
+
+@pytest.mark.usefixtures("registries")
+@pytest.mark.parametrize("image", ["node.qcow2", {"sha256": 64 * "a"}])
+def test_a_node_image_that_is_none_is_told(tmp_path: Path, capsys: Captured, image: Any) -> None:
+    path = stack_file(tmp_path, "hq")
+    content = yaml.safe_load(path.read_text())
+    content["config"][f"{PROJECT}:site"]["node"]["image"] = image
+    path.write_text(yaml.safe_dump(content))
+    assert command(path) == 1
+    assert "fjord-edge:site.node.image" in capsys.readouterr().err
