@@ -3,8 +3,12 @@
 import json
 import secrets
 import subprocess
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from itertools import pairwise
 
 import pytest
 
@@ -19,6 +23,7 @@ from lab.sensors import Reading, now_ms, on_node, publish, query
 from lab.stacks import Stack
 from tests.documented import blocks
 from tests.e2e.running import containers
+from tests.e2e.test_alarms import acknowledged_during, missing
 from tests.e2e.waiting import eventually
 
 POOL = "/srv/nvme/fjord-edge/oslo"
@@ -73,6 +78,33 @@ def test_a_snapshot_is_made_while_the_node_runs_and_brings_its_data_back(hq: Sta
         succeeds(hq, f"snapshot --delete {each['name']} --yes")
     assert json.loads(succeeds(hq, "snapshot --list --json")) == []
     assert set(hq.preview()) == {"same"}
+
+
+@pytest.mark.long
+def test_after_a_snapshot_of_before_other_passwords_every_reading_that_the_broker_takes_is_stored(oslo: Stack) -> None:
+    name = succeeds(oslo, "snapshot").split()[-1]
+    names, ends = set(containers(oslo)), threading.Event()
+    try:
+        with oslo.edited("epochs", value={"passwords": 2}), ThreadPoolExecutor(1) as pool:
+            oslo.up()
+            taken = pool.submit(acknowledged_during, oslo, ends)
+            try:
+                succeeds(oslo, f"restore {name} --yes")
+                assert eventually(lambda: healthy(oslo, names), 240)
+                time.sleep(20)
+            finally:
+                ends.set()
+            readings = taken.result()
+            # The node is off for longer than anything else lasts; what was taken before it is on the disk of before.
+            *_, first = max(pairwise(readings), key=lambda two: two[1].time - two[0].time)
+            after = readings[readings.index(first) :]
+            assert len(after) > 5
+            assert eventually(lambda: missing(oslo, after) == set(), 60)
+            assert set(oslo.preview()) == {"same"}
+    finally:
+        oslo.up()
+        for each in json.loads(succeeds(oslo, "snapshot --list --json")):
+            succeeds(oslo, f"snapshot --delete {each['name']} --yes")
 
 
 def lose_oslo() -> None:
