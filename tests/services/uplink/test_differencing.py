@@ -1,7 +1,7 @@
 """Whoever reads all that ever leaves a site, repetitions included, learns nothing of a single device by subtraction.
 
-Devices join and leave, speak late, headquarters accepts or refuses, the uplink is killed, and its memory goes back to
-an older one or is lost; what was captured is then looked at as a whole.
+Devices join and leave, speak late, headquarters accepts or refuses, the clock jumps, the uplink is killed, and its
+memory goes back to an older one or is lost; what was captured is then looked at as a whole.
 """
 
 from collections.abc import Iterator
@@ -27,12 +27,14 @@ SPEAKS = st.tuples(
     st.floats(0, 100),
 )
 TIME_GOES_ON = st.tuples(st.just("time"), st.integers(1, 90))
+#: The clock was ahead, or is behind now.
+TIME_JUMPS = st.tuples(st.just("time"), st.integers(-400, 400))
 ANSWERS = st.tuples(st.just("answers"), st.sampled_from([None, "HTTP/1.0 503 Busy\r\n\r\n", "HTTP/1.0 400 No\r\n\r\n"]))
 KILLED = st.tuples(st.just("killed"), st.integers(0, 5))
 #: The data disk goes back to a snapshot, or is a new one; headquarters has accepted what was on its way (ADR 16).
 GOES_BACK = st.tuples(st.just("goes back"), st.booleans())
 
-EVENTS = st.lists(st.one_of(SPEAKS, SPEAKS, SPEAKS, TIME_GOES_ON, ANSWERS, KILLED, GOES_BACK), max_size=16)
+EVENTS = st.lists(st.one_of(SPEAKS, SPEAKS, SPEAKS, TIME_GOES_ON, TIME_JUMPS, ANSWERS, KILLED, GOES_BACK), max_size=16)
 
 
 @contextmanager
@@ -59,6 +61,7 @@ def work(world: World, sender: Sender, now: int, steps: int) -> None:
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @example([("speaks", "room5", 180, 90.0), ("goes back", False)])
 @example([("speaks", "room5", 180, 90.0), ("goes back", True)])
+@example([("time", 180), ("time", -180), ("speaks", "room5", 60, 90.0), ("time", 180)])
 @given(EVENTS)
 def test_no_window_of_a_personal_quantity_was_ever_seen_in_two_versions(events: list[tuple[object, ...]]) -> None:
     with a_world() as world:
