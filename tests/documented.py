@@ -16,7 +16,9 @@ _COPY = "tests/e2e/test_docs.py::test_a_command_does_its_work_in_a_checkout_with
 _LAB = "tests/e2e/test_docs.py::test_a_command_of_the_readme_answers"
 _SITE = "tests/e2e/test_docs.py::test_a_site_of_ones_own_is_deployed_beside_oslo_by_the_readmes_steps"
 _EDGE = "tests/e2e/test_edge.py::test_"
-_DEVICE = "tests/e2e/test_device.py::test_a_sensor_is_added_by_the_command_and_its_successor_takes_its_place"
+_DEVICE = "tests/e2e/test_device.py::test_"
+_ADDED = _DEVICE + "a_sensor_that_the_command_adds_restarts_its_readers_alone"
+_SHOWN = _DEVICE + "a_device_that_is_set_up_as_the_command_shows_logs_in"
 _HUB = "tests/edge/test_new_site.py::test_headquarters_is_made_and_is_loaded_as_soon_as_it_is_filled_in"
 _HANDOVER = "tests/e2e/test_ownership.py::test_a_site_that_was_handed_over_is_its_new_teams_alone"
 _SHELL = "tests/edge/test_ownership.py::test_the_shell_of_one_site_does_not_stay_anothers"
@@ -75,10 +77,10 @@ RUN_BY: Mapping[str, str] = {
     "test_edge_unlock_clears_the_lock_that_a_killed_update_has_left",
     "bin/edge mesh <site>": _TUNNEL + "edge_mesh_shows_both_ends",
     "bin/edge pin <site>": "tests/e2e/test_pin.py::test_every_digest_and_checksum_is_found_again",
-    "bin/edge device <site> list": _DEVICE,
-    "bin/edge device <site> add <id> --pen <pen> --quantity <quantity>": _DEVICE,
-    "bin/edge device <site> show <id>": _DEVICE,
-    "bin/edge device <site> show <id> --out <folder>": _DEVICE,
+    "bin/edge device <site> list": _ADDED,
+    "bin/edge device <site> add <id> --pen <pen> --quantity <quantity>": _ADDED,
+    "bin/edge device <site> show <id>": _SHOWN,
+    "bin/edge device <site> show <id> --out <folder>": _SHOWN,
     "bin/edge plan --base origin/main": _PLAN,
     "bin/edge plan --base origin/main --previews <folder>": _PLAN,
     "bin/edge preview <site>": "tests/e2e/test_plan.py::told",
