@@ -4,7 +4,7 @@ import re
 from contextvars import ContextVar
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9-]{0,29}[a-z0-9])?$")]
 QuantityName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
@@ -13,6 +13,16 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 SysctlKey = Annotated[str, StringConstraints(pattern=r"^(fs|kernel|net|vm)(\.[a-z0-9_-]+)+$")]
 SysctlValue = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+( [A-Za-z0-9_.-]+)*$", max_length=100)]
 HostName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.:-]+$")]
+
+
+def _without_colon(host: str) -> str:
+    if ":" in host:
+        raise ValueError("an IPv6 address is not taken here; write a name that stands for it, or an IPv4 address")
+    return host
+
+
+#: Where what follows a colon would be taken for a port (libvirt's URI) or a folder (restic's).
+NameOrIPv4 = Annotated[HostName, AfterValidator(_without_colon)]
 Epoch = Annotated[int, Field(ge=1)]
 
 #: Where a program of ours is told something over HTTP; a secret has no place in it.

@@ -9,7 +9,18 @@ from pydantic import Field, IPvAnyAddress, StringConstraints, field_validator, m
 
 from config.base import Model
 from config.iot import Certificates, Iot, Page
-from config.names import Epoch, HostName, MacAddress, Name, Sha256, SysctlKey, SysctlValue, WebAddress, check_pinned
+from config.names import (
+    Epoch,
+    HostName,
+    MacAddress,
+    Name,
+    NameOrIPv4,
+    Sha256,
+    SysctlKey,
+    SysctlValue,
+    WebAddress,
+    check_pinned,
+)
 from config.versions import DOCKER_NETWORK, FIXED_SYSCTLS, IMAGES
 
 _PUBLIC_KEY = re.compile(r"^(ssh-ed25519|ecdsa-sha2-nistp(256|384|521)|sk-[a-z0-9@.-]+) [A-Za-z0-9+/]+=*( [^\n]*)?")
@@ -29,16 +40,10 @@ SYSTEM_NAMES = """
 Check = Literal["kvm", "libvirt", "network", "space", "nvme", "image", "data-disk", "management"]
 
 
-def _without_colon(host: str) -> str:
-    if ":" in host:
-        raise ValueError("an IPv6 address is not taken here; write a name that stands for it, or an IPv4 address")
-    return host
-
-
 class Hypervisor(Model):
     """The machine that runs the site's guest, reached by SSH on a path of its own, never through its own guest."""
 
-    host: HostName
+    host: NameOrIPv4
     """Host name or IPv4 address of the hypervisor's management interface."""
     user: str = "root"
     """SSH user; it needs access to libvirt's socket."""
@@ -52,12 +57,6 @@ class Hypervisor(Model):
     """Directory on NVMe that holds the site's storage pools, absolute and without a slash at its end."""
     skip_checks: tuple[Check, ...] = ()
     """Checks of the hypervisor that are left out; only for a lab."""
-
-    @field_validator("host")
-    @classmethod
-    def host_is_no_ipv6_address(cls, host: str) -> str:
-        """Libvirt's URI would take a part of it for a port."""
-        return _without_colon(host)
 
 
 class Image(Model):
@@ -294,7 +293,7 @@ class Keep(Model):
 class Backup(Model):
     """Encrypted copies of what the services keep, off the node, by restic over SFTP."""
 
-    host: HostName
+    host: NameOrIPv4
     """Where they go: a NAS, or a machine at headquarters; a name or IPv4 address, beside the node, not in the mesh."""
     port: Annotated[int, Field(ge=1, le=65535)] = 22
     """SSH port there."""
@@ -310,12 +309,6 @@ class Backup(Model):
     """No more than this is sent, KiB/s; readings and alarms share the line."""
     keep: Keep = Keep()
     """What is kept."""
-
-    @field_validator("host")
-    @classmethod
-    def host_is_no_ipv6_address(cls, host: str) -> str:
-        """Restic would take what follows the first colon for a folder."""
-        return _without_colon(host)
 
     @field_validator("host_key")
     @classmethod

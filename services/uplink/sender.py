@@ -232,9 +232,10 @@ class Sender:
         newest = self._newest_at_headquarters()
         found, withheld = self._summaries(self._personal, start, end, after=newest)
         state = replace(self._state, settled=end, written=_in_order(found), withheld=self._state.withheld + withheld)
-        if not found:
-            self._keep(state)
-        elif not self._write(state):
+        # What goes out is remembered before; a full disk stops nothing else.
+        if self._saved(state) or not found:
+            self._state = state
+        else:
             self._settle_at = self._clock() + LOCAL_SECONDS
 
     def _newest_at_headquarters(self) -> Mapping[str, int]:
@@ -324,19 +325,15 @@ class Sender:
     def _keep(self, state: State) -> None:
         """Remember, at least until the next restart: a full disk stops nothing that would only be sent again."""
         self._state = state
-        try:
-            _snapshot.save(self._data, vars(state))
-        except OSError as error:
-            print(f"the state was not written: {error}", file=sys.stderr)
+        self._saved(state)
 
-    def _write(self, state: State) -> bool:
-        """Remember before anything else happens; whether that could be done."""
+    def _saved(self, state: State) -> bool:
+        """Write it down; whether that could be done."""
         try:
             _snapshot.save(self._data, vars(state))
         except OSError as error:
             print(f"the state was not written: {error}", file=sys.stderr)
             return False
-        self._state = state
         return True
 
 
